@@ -7,8 +7,8 @@ use serde_json::json;
 on_both_engines! {
     async fn signing_up_signs_in_and_returns_the_user(app) {
         let anonymous = app.anonymous();
-        let nobody = anonymous.get("/api/user/currentuser").await.expect(200);
-        assert_eq!(nobody, json!({"currentUser": null}));
+        let signed_out = anonymous.get("/api/user/currentuser").await.expect(200);
+        assert_eq!(signed_out, json!({"currentUser": null}));
         let body = json!({"email": "Ann@Example.com", "password": PASSWORD});
         let user = anonymous.post("/api/user/signup", body).await.expect(201);
         assert_eq!((&user["email"], &user["name"], &user["version"]),
@@ -31,8 +31,8 @@ on_both_engines! {
         let answers = futures::future::join_all(
             clients.iter().map(|client| client.post("/api/user/signup", body.clone())),
         ).await;
-        let made = answers.iter().filter(|answer| answer.status == 201).count();
-        assert_eq!(made, 1);
+        let created = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(created, 1);
         for refused in answers.into_iter().filter(|answer| answer.status != 201) {
             refused.invalid("email");
         }
@@ -58,7 +58,7 @@ on_both_engines! {
         assert_eq!(app.count("users").await, 0);
     }
 
-    async fn an_unknown_address_and_a_wrong_password_get_one_answer(app) {
+    async fn an_unknown_address_and_a_wrong_password_get_the_same_answer(app) {
         let ann = app.user("ann").await;
         let wrong = json!({"email": ann.email, "password": "not this one"});
         let unknown = json!({"email": "nobody@example.com", "password": "not this one"});
@@ -70,12 +70,12 @@ on_both_engines! {
     }
 
     async fn empty_sign_in_fields_are_reported(app) {
-        let nothing = app.anonymous().post("/api/user/signin", json!({"email": " ", "password": ""})).await;
-        nothing.clone().invalid("email");
-        nothing.invalid("password");
+        let empty = app.anonymous().post("/api/user/signin", json!({"email": " ", "password": ""})).await;
+        empty.clone().invalid("email");
+        empty.invalid("password");
     }
 
-    async fn signing_in_renews_the_session_and_the_cookie_lasts(app) {
+    async fn signing_in_starts_a_new_session_with_a_persistent_cookie(app) {
         let ann = app.user("ann").await;
         let body = json!({"email": ann.email, "password": PASSWORD});
         let first = app.anonymous().post("/api/user/signin", body.clone()).await;
@@ -86,7 +86,7 @@ on_both_engines! {
             assert!(one.contains(attribute), "{attribute} in {one}");
         }
         let id = one.split(';').next().unwrap().split_once('=').unwrap().1;
-        assert_eq!(app.count_where("sessions", "id_hash", id).await, 0, "only its hash is kept");
+        assert_eq!(app.count_where("sessions", "id_hash", id).await, 0, "only its hash is stored");
     }
 
     async fn signing_out_ends_the_session_on_the_server(app) {

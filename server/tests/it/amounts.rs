@@ -1,15 +1,16 @@
-//! Amounts: a listed price can be charged, is sent in Stripe's units, and is refused at the listing otherwise.
+//! Amounts: listings whose price cannot be charged are refused, and amounts are converted to and from Stripe's
+//! units.
 
 use crate::support::{App, Client, listen, on_both_engines, path};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use stripe_double::Double;
 
-async fn event_in(seller: &Client, currency: &str) -> Value {
+async fn create_event(seller: &Client, currency: &str) -> Value {
     seller.event_with(json!({"currency": currency})).await
 }
 
-async fn list(seller: &Client, event: &Value, price_minor: i64) -> crate::support::Answer {
+async fn list_ticket(seller: &Client, event: &Value, price_minor: i64) -> crate::support::Answer {
     let body = json!({"eventId": event["id"], "priceMinor": price_minor});
     seller.post("/api/tickets", body).await
 }
@@ -17,23 +18,23 @@ async fn list(seller: &Client, event: &Value, price_minor: i64) -> crate::suppor
 on_both_engines! {
     async fn every_amount_is_sent_in_stripes_units(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-        for (currency, ours, theirs) in [
+        for (currency, shop_amount, stripe_amount) in [
             ("UGX", 50_000, 5_000_000), ("ISK", 4_500, 450_000), ("JPY", 1_500, 1_500),
             ("KWD", 5_120, 5_120), ("IDR", 150_000_000, 150_000_000), ("HUF", 17_545, 17_545),
             ("VND", 90_000, 90_000), ("GBP", 30, 30), ("COP", 9_999_999_999, 9_999_999_999),
         ] {
-            let event = event_in(&seller, currency).await;
-            let tickets = [list(&seller, &event, ours).await.expect(201), list(&seller, &event, ours).await.expect(201)];
+            let event = create_event(&seller, currency).await;
+            let tickets = [list_ticket(&seller, &event, shop_amount).await.expect(201), list_ticket(&seller, &event, shop_amount).await.expect(201)];
             let order = buyer.reserve(&[&tickets[0]]).await.expect(201);
             let page = buyer.page(&format!("/orders/{}", order["id"].as_str().unwrap())).await.text;
-            assert!(page.contains(&format!("provider_amount&quot;:{theirs}")) || page.contains(&format!("provider_amount\":{theirs}")),
-                "{currency}: Stripe.js is given another amount");
+            assert!(page.contains(&format!("provider_amount&quot;:{stripe_amount}")) || page.contains(&format!("provider_amount\":{stripe_amount}")),
+                "{currency}: the page passes another amount to Stripe.js");
             let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
-            assert_eq!(payment["amountMinor"], ours, "{currency}");
+            assert_eq!(payment["amountMinor"], shop_amount, "{currency}");
             let charged = app.journal().into_iter().find(|line| payment["stripeId"] == line.id.as_str()).unwrap();
-            assert_eq!((charged.amount, charged.amount_received), (theirs, theirs), "{currency}");
+            assert_eq!((charged.amount, charged.amount_received), (stripe_amount, stripe_amount), "{currency}");
             let refund = seller.refund(&[&tickets[0]]).await.expect(201);
-            assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(ours)), "{currency}");
+            assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(shop_amount)), "{currency}");
             assert_eq!(app.captured_minor(), 0, "{currency}");
         }
         assert_eq!(app.reconciler.reconcile().await.unwrap().open, 0);
@@ -41,11 +42,11 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// With the bank's page, a webhook and a partial refund.
+    /// The payment is confirmed at the bank, completed by a webhook and partly refunded.
     async fn amounts_from_stripe_are_converted_to_the_shops_units(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-        let event = event_in(&seller, "UGX").await;
-        let tickets = [list(&seller, &event, 20_000).await.expect(201), list(&seller, &event, 30_000).await.expect(201)];
+        let event = create_event(&seller, "UGX").await;
+        let tickets = [list_ticket(&seller, &event, 20_000).await.expect(201), list_ticket(&seller, &event, 30_000).await.expect(201)];
         let order = buyer.reserve(&[&tickets[0], &tickets[1]]).await.expect(201);
         let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         app.approve_at_bank(&payment);
@@ -59,37 +60,36 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn what_cannot_be_charged_is_refused_where_it_is_written(app) {
+    async fn prices_that_cannot_be_charged_are_refused(app) {
         let seller = app.user("seller").await;
-        for (currency, wrong, right) in [
+        for (currency, invalid, valid) in [
             ("EUR", 49, 50), ("GBP", 29, 30), ("JPY", 49, 50), ("HUF", 17_499, 17_500),
             ("KWD", 1_005, 1_010), ("TND", 9_999, 9_990), ("GBP", 100_000_000, 99_999_999),
             ("IDR", 1_000_000_000_000, 999_999_999_999), ("UGX", 10_000_000, 9_999_999),
         ] {
-            let event = event_in(&seller, currency).await;
-            list(&seller, &event, wrong).await.invalid("priceMinor");
-            let batch = json!({"eventId": event["id"], "priceMinor": wrong, "quantity": 2});
+            let event = create_event(&seller, currency).await;
+            list_ticket(&seller, &event, invalid).await.invalid("priceMinor");
+            let batch = json!({"eventId": event["id"], "priceMinor": invalid, "quantity": 2});
             seller.post("/api/tickets/batch", batch).await.invalid("priceMinor");
-            list(&seller, &event, 0).await.invalid("priceMinor");
-            let ticket = list(&seller, &event, right).await.expect(201);
-            let edit = json!({"priceMinor": wrong, "version": 1});
+            list_ticket(&seller, &event, 0).await.invalid("priceMinor");
+            let ticket = list_ticket(&seller, &event, valid).await.expect(201);
+            let edit = json!({"priceMinor": invalid, "version": 1});
             seller.put(&path("tickets", &ticket), edit).await.invalid("priceMinor");
-            let reprice = json!({"eventId": event["id"], "priceMinor": wrong});
+            let reprice = json!({"eventId": event["id"], "priceMinor": invalid});
             seller.post("/api/selling/reprice", reprice).await.invalid("priceMinor");
-            assert_eq!(seller.ticket_now(&ticket).await["priceMinor"], right, "{currency}");
+            assert_eq!(seller.ticket_now(&ticket).await["priceMinor"], valid, "{currency}");
         }
-        let old = crate::support::client::event_body(json!({"currency": "BGN"}));
-        seller.post("/api/events", old).await.invalid("currency");
+        let old_currency = crate::support::client::event_body(json!({"currency": "BGN"}));
+        seller.post("/api/events", old_currency).await.invalid("currency");
         let event = seller.event().await;
         let update = json!({"currency": "BGN", "version": 1});
         seller.put(&path("events", &event), update).await.invalid("currency");
     }
 
-    /// Listings from before a rule can be sold if their total can be charged, moved to another seat, and
-    /// withdrawn.
-    async fn old_listings_keep_working_until_they_end(app) {
+    /// They can be sold only if the total of the order can be charged.
+    async fn listings_from_before_a_price_rule_can_be_sold_moved_and_withdrawn(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-        let event = event_in(&seller, "EUR").await;
+        let event = create_event(&seller, "EUR").await;
         let tickets = [seller.ticket(&event, 100).await, seller.ticket(&event, 100).await, seller.ticket(&event, 100).await];
         app.run_sql("UPDATE tickets SET price_minor = 25").await;
         buyer.reserve(&[&tickets[0]]).await.invalid("ticketIds");
@@ -100,22 +100,22 @@ on_both_engines! {
         let moved = seller.put(&path("tickets", &tickets[2]), edit).await.expect(200);
         assert_eq!(moved["section"], "Stalls");
         seller.delete(&path("tickets", &tickets[2])).await.expect(204);
-        let dinars = event_in(&seller, "KWD").await;
-        let ticket = seller.ticket(&dinars, 1_010).await;
+        let in_dinars = create_event(&seller, "KWD").await;
+        let ticket = seller.ticket(&in_dinars, 1_010).await;
         app.run_sql("UPDATE tickets SET price_minor = 1005 WHERE currency = 'KWD'").await;
         buyer.reserve(&[&ticket]).await.invalid("ticketIds");
-        let gone = event_in(&seller, "EUR").await;
-        let ticket = seller.ticket(&gone, 2500).await;
+        let in_old_currency = create_event(&seller, "EUR").await;
+        let ticket = seller.ticket(&in_old_currency, 2500).await;
         app.run_sql("UPDATE events SET currency = 'BGN' WHERE id IN (SELECT event_id FROM tickets WHERE price_minor = 2500)").await;
         app.run_sql("UPDATE tickets SET currency = 'BGN' WHERE price_minor = 2500").await;
         assert_eq!(buyer.ticket_now(&ticket).await["currency"], "BGN");
         buyer.reserve(&[&ticket]).await.invalid("ticketIds");
         let renamed = json!({"title": "Later Show", "version": 1});
-        seller.put(&path("events", &gone), renamed).await.expect(200);
+        seller.put(&path("events", &in_old_currency), renamed).await.expect(200);
         app.assert_sound().await;
     }
 
-    /// The buyer is told that the card is not at fault, and an incident is opened.
+    /// The error does not mention the card, and an incident is opened.
     async fn a_call_that_stripe_refuses_as_invalid_is_not_shown_as_a_declined_card(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -130,7 +130,7 @@ on_both_engines! {
         let payment = buyer.get(&path("payments", &json!({"id": now["paymentId"]}))).await.expect(200);
         assert_eq!(payment["status"], "voided");
         let page = buyer.page(&format!("/orders/{}", order["id"].as_str().unwrap())).await.text;
-        assert!(!page.contains("The last card was not charged"), "the page blames the card");
+        assert!(!page.contains("The last card was not charged"), "the page reports a declined card");
         // Another card for an existing intent.
         buyer.pay(&order, "pm_card_chargeDeclined").await.refused(402, "card_declined");
         app.call_is_refused("payment_intents.confirm");
@@ -139,7 +139,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Unless the buyer tries again.
+    /// If the buyer does not try again.
     async fn an_order_whose_payment_was_refused_as_invalid_expires(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -155,9 +155,9 @@ on_both_engines! {
     }
 }
 
-/// The shop accepts an amount if and only if the double does. They have separate tables.
+/// They have separate tables of limits.
 #[tokio::test]
-async fn the_shop_and_the_double_agree_on_every_currency() {
+async fn the_shop_and_the_double_accept_the_same_amounts() {
     use model::{charges::to_provider, money::Currency};
     let double = Double::open(None, Arc::new(|| 1_800_000_000)).unwrap();
     let (url, listener) = listen().await;
@@ -165,7 +165,7 @@ async fn the_shop_and_the_double_agree_on_every_currency() {
     let http = reqwest::Client::new();
     for currency in Currency::all().filter(|currency| currency.is_accepted()) {
         let (least, most) = currency.charge_range().unwrap();
-        for (minor, taken) in [
+        for (minor, is_accepted) in [
             (least.minor, true),
             (most.minor, true),
             (least.minor - 1, false),
@@ -180,7 +180,7 @@ async fn the_shop_and_the_double_agree_on_every_currency() {
                 .post(format!("{url}/v1/payment_intents"))
                 .bearer_auth("sk_test_x");
             let status = call.form(&form).send().await.unwrap().status();
-            assert_eq!(status == 200, taken, "{currency} {minor}: {status}");
+            assert_eq!(status == 200, is_accepted, "{currency} {minor}: {status}");
         }
     }
     serving.abort();

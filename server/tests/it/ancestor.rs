@@ -1,11 +1,10 @@
-//! The ten defects of the app that this one descends from: each comes back as a test that fails
-//! if the defect does.
+//! Regression tests for the ten defects of the app that Stagedoor is derived from.
 
 use crate::support::{App, on_both_engines, path};
 use serde_json::json;
 
 on_both_engines! {
-    /// 1: the old price edit wrote first and checked later.
+    /// 1: the old price edit wrote before it checked.
     async fn a_refused_price_edit_writes_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -14,23 +13,23 @@ on_both_engines! {
         let edit = json!({"priceMinor": 9900, "version": held["version"]});
         seller.put(&path("tickets", &ticket), edit).await.refused(409, "ticket_reserved");
         assert_eq!(buyer.ticket_now(&ticket).await, held);
-        assert_eq!(app.events_of(&ticket).await.len(), 2, "listed and reserved, nothing more");
+        assert_eq!(app.events_of(&ticket).await.len(), 2, "only the events of the listing and the reservation");
     }
 
-    /// 2: the old edit kept the version, so nobody else ever heard of the new price.
-    async fn an_edit_moves_the_version_and_tells_of_it(app) {
+    /// 2: the old edit kept the version, so other services ignored the new price.
+    async fn an_edit_increments_the_version_and_records_an_event(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let edit = json!({"priceMinor": 3000, "version": 1});
         let edited = seller.put(&path("tickets", &ticket), edit.clone()).await.expect(200);
         assert_eq!((&edited["version"], &edited["priceMinor"]), (&json!(2), &json!(3000)));
-        let told = app.events_of(&ticket).await;
-        assert_eq!(told, [("TicketCreated".to_owned(), 1), ("TicketUpdated".to_owned(), 2)]);
+        let events = app.events_of(&ticket).await;
+        assert_eq!(events, [("TicketCreated".to_owned(), 1), ("TicketUpdated".to_owned(), 2)]);
         seller.put(&path("tickets", &ticket), edit).await.refused(409, "version_conflict");
     }
 
-    /// 3: the old reserve looked first and inserted later.
-    async fn two_buyers_at_once_never_both_get_the_ticket(app) {
+    /// 3: the old reservation checked and inserted in separate steps.
+    async fn two_concurrent_reservations_of_a_ticket_never_both_succeed(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
@@ -46,8 +45,8 @@ on_both_engines! {
         }
     }
 
-    /// 4: the timer of a cancelled order freed the next buyer's lock.
-    async fn a_stale_timer_cannot_free_the_next_buyers_lock(app) {
+    /// 4: the timer of a cancelled order released the next buyer's hold.
+    async fn the_timer_of_a_cancelled_order_does_not_release_the_next_hold(app) {
         let (seller, ann, bob) =
             (app.user("seller").await, app.user("ann").await, app.user("bob").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -57,7 +56,7 @@ on_both_engines! {
         app.clock.advance(60);
         let second = bob.reserve(&[&ticket]).await.expect(201);
         app.clock.advance(600);
-        assert!(!app.expire(&first).await, "the first timer finds nothing of its own");
+        assert!(!app.expire(&first).await, "the first order has nothing to expire");
         assert_eq!(app.sweep().await, 0);
         assert_eq!(ann.ticket_now(&ticket).await["status"], "reserved");
         ann.reserve(&[&ticket]).await.refused(409, "ticket_reserved");
@@ -75,8 +74,8 @@ on_both_engines! {
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "sold");
     }
 
-    /// 6: paying twice charged twice, and paying late charged for nothing.
-    async fn paying_twice_or_late_charges_once_or_never(app) {
+    /// 6: a second payment was charged too, and so was a payment for an expired order.
+    async fn a_second_or_late_payment_is_not_charged(app) {
         let (seller, ann, bob) =
             (app.user("seller").await, app.user("ann").await, app.user("bob").await);
         let event = seller.event().await;
@@ -95,26 +94,26 @@ on_both_engines! {
     }
 
     /// 7: the old events were published after the commit and could be lost.
-    async fn what_happened_is_written_with_what_was_done(app) {
+    async fn domain_events_are_written_with_the_change(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         assert_eq!(app.events_of(&order).await, [("OrderCreated".to_owned(), 1)]);
         app.clock.advance(901);
         app.sweep().await;
-        let told = app.events_of(&order).await;
-        assert_eq!(told, [("OrderCreated".to_owned(), 1), ("OrderExpired".to_owned(), 2)]);
+        let events = app.events_of(&order).await;
+        assert_eq!(events, [("OrderCreated".to_owned(), 1), ("OrderExpired".to_owned(), 2)]);
         app.assert_versions_without_gaps().await;
     }
 
     /// 8: sellers bought their own tickets, sessions never ended, unknown ids were errors.
-    async fn sellers_sessions_and_unknown_ids(app) {
+    async fn own_tickets_ended_sessions_and_unknown_ids_are_refused(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         seller.reserve(&[&ticket]).await.refused(409, "own_ticket");
-        let nothing = "00000000-0000-7000-8000-000000000000";
+        let unknown = "00000000-0000-7000-8000-000000000000";
         for resource in ["events", "tickets", "orders", "payments"] {
-            seller.get(&format!("/api/{resource}/{nothing}")).await.refused(404, "not_found");
+            seller.get(&format!("/api/{resource}/{unknown}")).await.refused(404, "not_found");
             let bad = seller.get(&format!("/api/{resource}/not-a-uuid")).await;
             assert!([400, 404].contains(&bad.status), "{}", bad.text);
         }
@@ -122,7 +121,7 @@ on_both_engines! {
         seller.get("/api/orders").await.refused(401, "sign_in_required");
     }
 
-    /// 9: prices were floats, and "Loll" was one.
+    /// 9: prices were floats, and "Loll" was accepted as one.
     async fn a_price_is_an_integer_of_minor_units(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -136,7 +135,7 @@ on_both_engines! {
         assert_eq!(seller.get(&query).await.expect(200)["tickets"], json!([]));
     }
 
-    /// 10: the expiry tests never ran. This one does, and so does what it tests.
+    /// 10: the expiry tests never ran.
     async fn an_unpaid_order_expires_and_its_ticket_is_for_sale_again(app) {
         let (seller, ann, bob) =
             (app.user("seller").await, app.user("ann").await, app.user("bob").await);
@@ -147,7 +146,7 @@ on_both_engines! {
         assert_eq!(app.sweep().await, 0);
         assert_eq!(bob.ticket_now(&ticket).await["reservedSecondsLeft"], 1);
         app.clock.advance(1);
-        assert_eq!(bob.ticket_now(&ticket).await["status"], "available", "by the clock alone");
+        assert_eq!(bob.ticket_now(&ticket).await["status"], "available", "before a job has expired the order");
         assert_eq!(ann.order(&order).await["status"], "expired");
         assert_eq!(app.sweep().await, 1);
         assert_eq!(ann.order(&order).await["status"], "expired");

@@ -1,4 +1,4 @@
-//! Whatever is sent: a clear refusal, never an error of ours, and nothing written.
+//! Invalid requests are refused with an error at the field, cause no internal error and write nothing.
 
 use crate::support::{
     App,
@@ -8,7 +8,7 @@ use crate::support::{
 use serde_json::{Value, json};
 
 on_both_engines! {
-    async fn a_malformed_body_is_a_400_everywhere(app) {
+    async fn every_route_refuses_a_malformed_body_with_400(app) {
         let user = app.user("user").await;
         let routes = ["/api/events", "/api/tickets", "/api/tickets/batch", "/api/orders",
             "/api/payments", "/api/user/signup", "/api/user/signin", "/api/user/forgot", "/api/user/reset",
@@ -28,9 +28,9 @@ on_both_engines! {
         }
     }
 
-    async fn an_event_names_each_field_that_is_wrong(app) {
+    async fn invalid_fields_of_an_event_are_reported(app) {
         let user = app.user("user").await;
-        for (field, wrong) in [
+        for (field, invalid) in [
             ("title", json!("")), ("title", json!("   ")), ("title", json!("x".repeat(121))), ("title", json!(1)),
             ("venue", json!("")), ("city", json!("")), ("country", json!("XX")), ("country", json!("England")),
             ("startsAt", json!("2020-01-01T00:00:00Z")), ("startsAt", json!("tomorrow")), ("startsAt", json!(1)),
@@ -39,27 +39,27 @@ on_both_engines! {
             ("description", json!("x".repeat(5001))), ("title", json!("a\u{7}b")),
             ("surprise", json!(1)), ("title", json!(null)),
         ] {
-            let body = if wrong.is_null() {
+            let body = if invalid.is_null() {
                 event_body(json!({field: null}))
             } else {
-                event_body(json!({field: wrong}))
+                event_body(json!({field: invalid}))
             };
             user.post("/api/events", body).await.invalid(field);
         }
         assert_eq!(app.count("events").await, 0);
     }
 
-    async fn a_ticket_names_each_field_that_is_wrong(app) {
+    async fn invalid_fields_of_a_ticket_are_reported(app) {
         let user = app.user("user").await;
         let event = user.event().await;
-        for (field, wrong) in [
+        for (field, invalid) in [
             ("priceMinor", json!(0)), ("priceMinor", json!(i64::MIN)), ("priceMinor", json!(1e300)),
             ("priceMinor", json!(100_000_000)), ("faceValueMinor", json!(-1)), ("section", json!("x".repeat(41))),
             ("row", json!("x".repeat(11))), ("seat", json!("x".repeat(11))), ("eventId", json!("x")),
             ("eventId", json!(1)), ("status", json!("sold")), ("sellerId", json!("me")),
         ] {
             let mut body = json!({"eventId": event["id"], "priceMinor": 2500});
-            body[field] = wrong;
+            body[field] = invalid;
             user.post("/api/tickets", body).await.invalid(field);
         }
         for quantity in [json!(0), json!(-1), json!(10_001), json!("2"), json!(null), json!(1.5)] {
@@ -71,13 +71,13 @@ on_both_engines! {
         assert_eq!(app.count("tickets").await, 0);
     }
 
-    async fn an_order_names_what_is_wrong(app) {
+    async fn invalid_fields_of_an_order_are_reported(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let (event, other) = (seller.event().await, seller.event().await);
         let tickets = seller.batch(&event, 9, 2500).await;
-        let elsewhere = seller.ticket(&other, 2500).await;
+        let of_other_event = seller.ticket(&other, 2500).await;
         for ids in [json!([]), json!(tickets), json!([tickets[0], tickets[0]]),
-            json!([tickets[0], elsewhere["id"]])]
+            json!([tickets[0], of_other_event["id"]])]
         {
             buyer.post("/api/orders", json!({"ticketIds": ids})).await.invalid("ticketIds");
         }
@@ -95,7 +95,7 @@ on_both_engines! {
         assert_eq!(app.count("orders").await, 0);
     }
 
-    async fn a_payment_names_what_is_wrong_and_charges_nothing(app) {
+    async fn invalid_fields_of_a_payment_are_reported_and_nothing_is_charged(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -110,8 +110,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// PostgreSQL keeps no NUL in a text, SQLite does: the answers are the same.
-    async fn a_nul_is_refused_or_matches_nothing(app) {
+    /// PostgreSQL cannot store NUL in a text, and SQLite can: the answers are the same.
+    async fn a_nul_character_is_refused_or_matches_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 2, 2500).await;
@@ -120,10 +120,10 @@ on_both_engines! {
         for section in ["\u{0}", "Stalls\u{0}"] {
             let body = json!({"eventId": event["id"], "quantity": 1, "section": section});
             buyer.post("/api/orders", body).await.invalid("section");
-            let of = json!({"eventId": event["id"], "section": section});
+            let withdrawal = json!({"eventId": event["id"], "section": section});
             let reprice = json!({"eventId": event["id"], "section": section, "priceMinor": 2600});
-            for (what, body) in [("withdraw", of), ("reprice", reprice)] {
-                seller.post(&format!("/api/selling/{what}"), body).await.invalid("section");
+            for (action, body) in [("withdraw", withdrawal), ("reprice", reprice)] {
+                seller.post(&format!("/api/selling/{action}"), body).await.invalid("section");
             }
         }
         let page = format!("/events/{}?section=%00", event["id"].as_str().unwrap());
@@ -133,24 +133,24 @@ on_both_engines! {
         }
     }
 
-    async fn an_order_that_no_card_could_pay_is_refused(app) {
+    async fn an_order_above_the_maximum_charge_is_refused(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
-        let dear = [seller.ticket(&event, 99_999_999).await, seller.ticket(&event, 30).await];
-        buyer.reserve(&[&dear[0], &dear[1]]).await.invalid("ticketIds");
+        let tickets = [seller.ticket(&event, 99_999_999).await, seller.ticket(&event, 30).await];
+        buyer.reserve(&[&tickets[0], &tickets[1]]).await.invalid("ticketIds");
         buyer.reserve_any(&event, 2).await.invalid("quantity");
-        assert_eq!(buyer.ticket_now(&dear[1]).await["status"], "available");
-        buyer.reserve(&[&dear[0]]).await.expect(201);
+        assert_eq!(buyer.ticket_now(&tickets[1]).await["status"], "available");
+        buyer.reserve(&[&tickets[0]]).await.expect(201);
         app.assert_sound().await;
     }
 
-    async fn a_huge_body_is_refused_unread(app) {
+    async fn a_body_above_the_size_limit_is_refused(app) {
         let user = app.user("user").await;
         let huge = json!({"title": "x".repeat(3_000_000)});
         user.post("/api/events", huge).await.refused(413, "too_large");
     }
 
-    async fn past_events_neither_list_nor_sell(app) {
+    async fn tickets_of_past_events_are_neither_listed_nor_sold(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let soon = app.clock_seconds() + 3600;
         let starts: String = format!("{}", jiff::Timestamp::from_second(soon).unwrap());
@@ -166,7 +166,7 @@ on_both_engines! {
         buyer.get(&path("events", &event)).await.expect(200);
     }
 
-    async fn queries_are_checked_too(app) {
+    async fn invalid_query_parameters_are_refused(app) {
         let anonymous = app.anonymous();
         for (query, field) in [
             ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=%00", "cursor"),
@@ -185,9 +185,9 @@ on_both_engines! {
             assert_eq!(found["events"], json!([]));
         }
         anonymous.get("/api/nothing").await.refused(404, "not_found");
-        let wrong = anonymous.send("PATCH", "/api/events", &[], "").await;
-        assert_eq!(wrong.status, 405);
-        assert!(wrong.body["errors"].is_array(), "{}", wrong.text);
+        let not_allowed = anonymous.send("PATCH", "/api/events", &[], "").await;
+        assert_eq!(not_allowed.status, 405);
+        assert!(not_allowed.body["errors"].is_array(), "{}", not_allowed.text);
     }
 
     async fn an_idempotency_key_gives_one_answer_and_one_effect(app) {
@@ -205,9 +205,9 @@ on_both_engines! {
         seller.event().await;
         app.user("another").await.json("POST", "/api/orders", &key, other).await.expect(201);
         assert_eq!(app.count("orders").await, 2);
-        let elsewhere = "/api/orders?x=1";
+        let other_url = "/api/orders?x=1";
         let body = json!({"eventId": event["id"], "quantity": 1});
-        buyer.json("POST", elsewhere, &key, body).await.refused(409, "idempotency_mismatch");
+        buyer.json("POST", other_url, &key, body).await.refused(409, "idempotency_mismatch");
         let long = "k".repeat(256);
         let body: Value = json!({"eventId": event["id"], "quantity": 1});
         let long = [("idempotency-key", long.as_str())];
@@ -215,8 +215,8 @@ on_both_engines! {
         app.anonymous().json("POST", "/api/user/signup", &long, body).await.invalid("Idempotency-Key");
     }
 
-    /// Who hangs up finds the answer under the key all the same, and not a claim that nobody honours.
-    async fn an_idempotency_key_has_its_answer_for_who_hung_up(app) {
+    /// The request is completed, and the key does not stay claimed.
+    async fn an_idempotency_key_keeps_the_answer_for_a_client_that_disconnected(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 1, 2500).await;
@@ -237,7 +237,7 @@ on_both_engines! {
                 break again.expect(201);
             }
             again.refused(409, "idempotency_in_progress");
-            assert!(began.elapsed().as_secs() < 20, "nobody honours the claim");
+            assert!(began.elapsed().as_secs() < 20, "the key is still claimed");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         };
         assert_eq!(paid["status"], "captured");
@@ -245,8 +245,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A cookie is not stored with an answer, nor does a stored answer end a session.
-    async fn signing_out_is_done_however_often_it_is_asked_for(app) {
+    /// A replayed answer would neither remove the cookie nor end the session.
+    async fn signing_out_twice_with_one_idempotency_key_ends_both_sessions(app) {
         let user = app.user("user").await;
         let key = [("idempotency-key", "out")];
         for _ in 0..2 {

@@ -1,9 +1,9 @@
-//! What browsers are told by headers, and what strangers are not told at all.
+//! Headers for browsers, redirects after refused forms, and details that remote clients do not get.
 
 use crate::support::{App, on_both_engines};
 
 on_both_engines! {
-    async fn the_description_of_the_api_runs_no_inline_script(app) {
+    async fn the_api_documentation_has_no_inline_scripts_or_styles(app) {
         let visitor = app.anonymous();
         let docs = visitor.page("/api/docs/").await;
         assert_eq!(docs.status, 200);
@@ -11,9 +11,9 @@ on_both_engines! {
         assert!(policy.contains("script-src 'self';"), "{policy}");
         assert!(policy.contains("style-src 'self';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
-        // It has nothing inline that the policy would keep from running.
-        for inline in ["<script>", "<style", "style=\"", "onload="] {
-            assert!(!docs.text.contains(inline), "{inline}: {}", docs.text);
+        // The policy would block inline scripts and styles.
+        for forbidden in ["<script>", "<style", "style=\"", "onload="] {
+            assert!(!docs.text.contains(forbidden), "{forbidden}: {}", docs.text);
         }
     }
 
@@ -39,7 +39,7 @@ on_both_engines! {
         }
     }
 
-    async fn each_page_has_a_nonce_of_its_own(app) {
+    async fn each_page_has_a_new_nonce(app) {
         let visitor = app.anonymous();
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..5 {
@@ -51,7 +51,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_malformed_form_leads_back_to_pages_of_this_shop_only(app) {
+    async fn a_malformed_form_redirects_to_pages_of_this_shop_only(app) {
         let visitor = app.anonymous();
         let send = |referer: String| {
             let visitor = visitor.clone();
@@ -65,7 +65,7 @@ on_both_engines! {
                 answer.header("location").to_owned()
             }
         };
-        for elsewhere in [
+        for unsafe_referer in [
             "https://evil.example/".to_owned(),
             "https://evil.example/signup".to_owned(),
             visitor.url("/fn/accounts/sign_out"),
@@ -73,14 +73,14 @@ on_both_engines! {
             visitor.url("//evil.example/signup"),
             "nonsense".to_owned(),
         ] {
-            let location = send(elsewhere.clone()).await;
+            let location = send(unsafe_referer.clone()).await;
             let path = location.split('?').next().unwrap();
-            assert!(path == "/" || path == "/signup" || path.is_empty(), "{elsewhere}: {location}");
+            assert!(path == "/" || path == "/signup" || path.is_empty(), "{unsafe_referer}: {location}");
             assert!(!location.contains("evil") && !location.contains("/fn/"), "{location}");
         }
     }
 
-    async fn a_refused_form_leads_back_to_pages_of_this_shop_only(app) {
+    async fn a_refused_form_redirects_to_pages_of_this_shop_only(app) {
         let visitor = app.anonymous();
         for (referer, location) in [
             (visitor.url("/signup?next=/sell"), "/signup?next=/sell"),
@@ -99,7 +99,7 @@ on_both_engines! {
         }
     }
 
-    async fn signing_out_clears_what_pages_have_kept(app) {
+    async fn signing_out_clears_the_browsers_cache_and_storage(app) {
         let by_api = app.user("ann").await;
         let answer = by_api.post("/api/user/signout", serde_json::Value::Null).await;
         assert_eq!(answer.header("clear-site-data"), "\"cache\", \"storage\"");
@@ -109,22 +109,22 @@ on_both_engines! {
         assert_eq!(by_form.page("/").await.header("clear-site-data"), "");
     }
 
-    async fn only_this_machine_is_told_what_is_amiss(app) {
+    async fn readiness_details_are_for_local_requests_only(app) {
         let visitor = app.anonymous();
         assert_eq!(visitor.get("/readyz").await.expect(200)["database"], "ok");
-        for through in [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "127.0.0.1")] {
-            let told = visitor.send("GET", "/readyz", &[through], "").await.expect(200);
-            assert_eq!(told, serde_json::json!({"ready": true}));
+        for header in [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "127.0.0.1")] {
+            let answer = visitor.send("GET", "/readyz", &[header], "").await.expect(200);
+            assert_eq!(answer, serde_json::json!({"ready": true}));
         }
     }
 
-    async fn browsers_find_an_icon_where_they_look_for_it(app) {
+    async fn pages_link_to_a_touch_icon(app) {
         let visitor = app.anonymous();
         let home = visitor.page("/").await.text;
         assert!(home.contains("rel=\"apple-touch-icon\""), "{home}");
     }
 
-    async fn what_a_script_sends_badly_is_its_own_fault(app) {
+    async fn malformed_requests_of_scripts_are_client_errors(app) {
         let visitor = app.anonymous();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         for body in ["email=%ff%fe", "email=a&email=b", "email[a]=1"] {

@@ -1,10 +1,10 @@
-//! The contract with other programs: the API document, JSON shapes, health checks, headers.
+//! The interface for other programs: the API document, JSON shapes, health checks, headers.
 
 use crate::support::{App, client::event_body, on_both_engines, path};
 use serde_json::json;
 
 on_both_engines! {
-    async fn the_api_describes_itself(app) {
+    async fn the_api_document_lists_the_routes(app) {
         let anonymous = app.anonymous();
         let document = anonymous.get("/api/openapi.json").await.expect(200);
         for (route, methods) in [
@@ -24,7 +24,7 @@ on_both_engines! {
         assert_eq!(anonymous.page("/api/docs/").await.status, 200);
     }
 
-    async fn resources_have_the_promised_shapes(app) {
+    async fn resources_have_the_documented_fields(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let ticket = seller.ticket(&event, 2500).await;
@@ -37,17 +37,17 @@ on_both_engines! {
             (&order, "id status expiresAt secondsLeft moreTimeSeconds totalMinor currency tickets paymentId version"),
             (&payment, "id orderId stripeId status amountMinor currency clientSecret"),
         ] {
-            let mut promised: Vec<&str> = fields.split(' ').collect();
-            promised.sort_unstable();
-            let mut given: Vec<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
-            given.sort_unstable();
-            assert_eq!(given, promised);
+            let mut expected: Vec<&str> = fields.split(' ').collect();
+            expected.sort_unstable();
+            let mut actual: Vec<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
+            actual.sort_unstable();
+            assert_eq!(actual, expected);
         }
         assert_eq!(order["paymentId"], payment["id"]);
         assert_eq!(payment["clientSecret"], json!(null), "a secret is shown only while it is needed");
     }
 
-    async fn versions_guard_writes(app) {
+    async fn writes_with_an_outdated_version_are_refused(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let path = path("tickets", &ticket);
@@ -99,7 +99,7 @@ on_both_engines! {
         assert_eq!((order.status, order.header("etag")), (201, "\"1\""));
     }
 
-    async fn somebody_elses_listing_and_order_are_not_found(app) {
+    async fn listings_and_orders_of_other_users_are_not_found(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let listing = path("tickets", &ticket);
@@ -120,7 +120,7 @@ on_both_engines! {
         assert_eq!((&ready["ready"], &ready["migrations"]), (&json!(true), &json!("ok")));
     }
 
-    async fn every_answer_is_named_and_guarded(app) {
+    async fn every_answer_has_a_request_id_and_security_headers(app) {
         let anonymous = app.anonymous();
         for page in ["/", "/api/events", "/api/nothing", "/healthz", "/nothing"] {
             let answer = anonymous.page(page).await;
@@ -129,12 +129,12 @@ on_both_engines! {
             assert!(!answer.header("content-security-policy").is_empty(), "{page}");
         }
         // A request id is accepted from a trusted proxy only (telemetry.rs).
-        let named = anonymous.send("GET", "/api/nothing", &[("x-request-id", "my-own-name-1")], "").await;
-        assert_ne!(named.body["requestId"], "my-own-name-1");
-        assert_eq!(named.body["requestId"], named.header("x-request-id"));
+        let answer = anonymous.send("GET", "/api/nothing", &[("x-request-id", "my-own-name-1")], "").await;
+        assert_ne!(answer.body["requestId"], "my-own-name-1");
+        assert_eq!(answer.body["requestId"], answer.header("x-request-id"));
     }
 
-    async fn pages_of_a_list_follow_each_other_without_gaps(app) {
+    async fn pagination_returns_each_ticket_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let mut listed = seller.batch(&event, 25, 2500).await;

@@ -1,5 +1,5 @@
 //! Expiry by the system's clock with each kind of queue: in the process, in Redis, and with a Redis that
-//! never starts, dies or loses its data.
+//! never starts, is killed or loses its data.
 
 use crate::support::{App, Client, Jobs, SHORT_HOLD_SECONDS, database::Database};
 use serde_json::Value;
@@ -12,10 +12,10 @@ use std::{
 /// A job expires the order within this time after the hold's end; the sweep may take ten seconds longer.
 const BY_JOB: Duration = Duration::from_secs(4);
 pub const BY_SWEEP: Duration = Duration::from_secs(20);
-const UP_WITHIN: Duration = Duration::from_mins(1);
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
 /// On a busy machine a hold may end before the other buyer has requested the ticket.
 const TRIES: usize = 10;
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A private Redis, stopped on drop.
 pub struct Redis {
@@ -48,8 +48,8 @@ impl Redis {
         };
         let began = Instant::now();
         while redis.ask("PING").await.is_err() {
-            assert!(began.elapsed() < UP_WITHIN, "Redis does not answer");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(began.elapsed() < STARTS_WITHIN, "Redis does not answer");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         redis
     }
@@ -87,7 +87,7 @@ pub struct Story {
     ended_by: Instant,
 }
 
-/// Ann holds a ticket, and Bob wants it.
+/// Starts a shop in which Ann holds a ticket and Bob has been refused it.
 pub async fn held(database: Database, jobs: Jobs) -> Story {
     let app = App::start_with(database, jobs).await;
     let (seller, ann, bob) = (
@@ -104,7 +104,7 @@ pub async fn held(database: Database, jobs: Jobs) -> Story {
         let (ends_from, ended_by) = (before + hold, Instant::now() + hold);
         let refused = bob.reserve(&[&ticket]).await;
         if refused.status == 201 {
-            assert!(Instant::now() >= ends_from, "the hold was not over");
+            assert!(Instant::now() >= ends_from, "the ticket was reserved twice");
             continue;
         }
         refused.refused(409, "ticket_reserved");
@@ -131,9 +131,12 @@ impl Story {
                 Instant::now() < self.ended_by + limit,
                 "the order was not expired"
             );
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        assert!(Instant::now() >= self.ends_from, "not before its time");
+        assert!(
+            Instant::now() >= self.ends_from,
+            "the order expired before the hold ended"
+        );
         assert_eq!(self.ann.order(&self.order).await["status"], "expired");
         self.app.assert_versions_without_gaps().await;
     }
@@ -149,13 +152,13 @@ impl Story {
                 break;
             }
             assert!(asked < self.ended_by, "{now}");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         self.bob.reserve(&[&self.ticket]).await.expect(201);
         assert_eq!(self.ann.order(&self.order).await["status"], "expired");
         let seen = self.bob.get("/api/orders").await.expect(200);
-        let bobs = &seen["orders"][0]["tickets"][0];
-        assert_eq!(bobs["id"], self.ticket["id"], "it is Bob's order now");
+        let reserved = &seen["orders"][0]["tickets"][0];
+        assert_eq!(reserved["id"], self.ticket["id"], "Bob has the ticket");
         self.app.assert_sound().await;
     }
 }
@@ -196,7 +199,7 @@ async fn with_a_redis_that_never_starts_the_ticket_is_sellable_and_the_sweep_exp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_redis_that_dies_the_ticket_is_sellable_at_the_holds_end() {
+async fn with_a_redis_that_is_killed_the_ticket_is_sellable_at_the_holds_end() {
     let redis = Redis::start().await;
     let story = held(Database::postgres().await, Jobs::InRedis(redis.url.clone())).await;
     drop(redis);
@@ -205,7 +208,7 @@ async fn with_a_redis_that_dies_the_ticket_is_sellable_at_the_holds_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_redis_that_forgets_the_ticket_is_sellable_and_the_sweep_expires_the_order() {
+async fn with_a_redis_that_loses_its_data_the_ticket_is_sellable_and_the_sweep_expires_the_order() {
     let redis = Redis::start().await;
     let story = held(Database::sqlite(), Jobs::InRedis(redis.url.clone())).await;
     redis.ask("FLUSHALL").await.unwrap();

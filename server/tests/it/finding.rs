@@ -15,9 +15,9 @@ use shop::{backfills, events::listing::Filter};
 use sqlx::{AssertSqlSafe, Row};
 use std::time::Duration;
 
-async fn titles(anyone: &Client, query: &[(&str, &str)]) -> Vec<String> {
+async fn list_titles(client: &Client, query: &[(&str, &str)]) -> Vec<String> {
     let query = serde_urlencoded::to_string(query).unwrap();
-    let found = anyone
+    let found = client
         .get(&format!("/api/events?{query}"))
         .await
         .expect(200);
@@ -28,7 +28,13 @@ async fn titles(anyone: &Client, query: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-async fn announce(seller: &Client, title: &str, venue: &str, city: &str, starts_at: &str) -> Value {
+async fn create_event(
+    seller: &Client,
+    title: &str,
+    venue: &str,
+    city: &str,
+    starts_at: &str,
+) -> Value {
     seller
         .event_with(json!({"title": title, "venue": venue, "city": city, "startsAt": starts_at}))
         .await
@@ -51,7 +57,7 @@ on_both_engines! {
             ("It's a Straße", "Łódź Ø", "Århus"),
             ("東京の夜", "渋谷ホール", "Kyoto"),
         ] {
-            announce(&seller, title, venue, city, "2031-05-01T19:30:00Z").await;
+            create_event(&seller, title, venue, city, "2031-05-01T19:30:00Z").await;
         }
         for (q, found) in [
             ("han arena", Some("Handel at the Arena")), ("ARENA   hAn", Some("Handel at the Arena")),
@@ -63,52 +69,52 @@ on_both_engines! {
             ("東京", Some("東京の夜")), ("渋谷 kyo", Some("東京の夜")), ("大阪", None),
         ] {
             let expected: Vec<String> = found.into_iter().map(str::to_owned).collect();
-            assert_eq!(titles(&seller, &[("q", q)]).await, expected, "{q}");
+            assert_eq!(list_titles(&seller, &[("q", q)]).await, expected, "{q}");
         }
     }
 
     async fn a_city_is_the_same_in_every_unicode_normalization(app) {
         let seller = app.user("seller").await;
         for (title, city) in [("One", "Zürich"), ("Two", "Zu\u{308}rich"), ("Three", " ZÜRICH"), ("Other", "Zurich")] {
-            announce(&seller, title, "Hall", city, "2031-05-01T19:30:00Z").await;
+            create_event(&seller, title, "Hall", city, "2031-05-01T19:30:00Z").await;
         }
         for city in ["Zürich", "Zu\u{308}rich", "zürich "] {
-            assert_eq!(titles(&seller, &[("city", city)]).await, ["One", "Two", "Three"], "{city}");
+            assert_eq!(list_titles(&seller, &[("city", city)]).await, ["One", "Two", "Three"], "{city}");
         }
-        assert_eq!(titles(&seller, &[("city", "Zurich")]).await, ["Other"]);
-        assert_eq!(titles(&seller, &[("q", "zuerich")]).await, ["One", "Two", "Three"]);
+        assert_eq!(list_titles(&seller, &[("city", "Zurich")]).await, ["Other"]);
+        assert_eq!(list_titles(&seller, &[("q", "zuerich")]).await, ["One", "Two", "Three"]);
     }
 
     /// Keys as written by an earlier version.
     async fn search_keys_of_existing_events_are_backfilled_once(app) {
         let seller = app.user("seller").await;
-        announce(&seller, "Old", "Hall", "Zu\u{308}rich", "2031-05-01T19:30:00Z").await;
+        create_event(&seller, "Old", "Hall", "Zu\u{308}rich", "2031-05-01T19:30:00Z").await;
         app.run_sql("UPDATE events SET search_text = 'old hall zurich', city_key = LOWER(city)").await;
-        assert!(titles(&seller, &[("city", "Zürich")]).await.is_empty());
+        assert!(list_titles(&seller, &[("city", "Zürich")]).await.is_empty());
         let clock = app.clock.as_ref();
         assert!(backfills::run(&app.db, clock).await.unwrap() > 0);
         assert_eq!(backfills::run(&app.db, clock).await.unwrap(), 0);
-        assert_eq!(titles(&seller, &[("city", "Zürich")]).await, ["Old"]);
-        assert_eq!(titles(&seller, &[("q", "zuerich")]).await, ["Old"]);
+        assert_eq!(list_titles(&seller, &[("city", "Zürich")]).await, ["Old"]);
+        assert_eq!(list_titles(&seller, &[("q", "zuerich")]).await, ["Old"]);
     }
 
-    async fn no_search_text_is_an_error(app) {
+    async fn no_search_text_causes_an_error(app) {
         let seller = app.user("seller").await;
-        announce(&seller, "Nearly OR and NOT", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
+        create_event(&seller, "Nearly OR and NOT", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
         for q in ["\"", "'", "''':*", "*", "a*", "-a", "NEAR(a b)", "a NEAR/2 b", "( OR", "AND AND",
             "words:x", "^a", "a\\", "&|!<->", ":*", "\u{0}", "a\u{0}b", "🎭", "🎭 leeds x", "\u{301}\u{301}",
             "%", "_", "\u{10ffff}", "{a b}", "a + b", "--", "; DROP TABLE events"]
         {
-            titles(&seller, &[("q", q)]).await;
-            titles(&seller, &[("city", q)]).await;
+            list_titles(&seller, &[("q", q)]).await;
+            list_titles(&seller, &[("city", q)]).await;
             assert_eq!(seller.page(&format!("/?{}", serde_urlencoded::to_string([("q", q)]).unwrap())).await.status, 200, "{q}");
         }
         for long in ["x".repeat(100), "é".repeat(5000), "a ".repeat(500), "\u{1f3ad}".repeat(100)] {
-            titles(&seller, &[("q", &long)]).await;
+            list_titles(&seller, &[("q", &long)]).await;
         }
-        assert_eq!(titles(&seller, &[("q", "or not AND near")]).await, ["Nearly OR and NOT"]);
-        assert!(titles(&seller, &[("q", "🎭")]).await.is_empty(), "a text without letters or digits matches nothing");
-        assert_eq!(titles(&seller, &[("q", "  ")]).await.len(), 1, "an empty text matches everything");
+        assert_eq!(list_titles(&seller, &[("q", "or not AND near")]).await, ["Nearly OR and NOT"]);
+        assert!(list_titles(&seller, &[("q", "🎭")]).await.is_empty(), "a text without letters or digits matches nothing");
+        assert_eq!(list_titles(&seller, &[("q", "  ")]).await.len(), 1, "an empty text matches everything");
     }
 
     async fn results_reflect_updates_and_are_ordered_across_pages(app) {
@@ -116,9 +122,9 @@ on_both_engines! {
         for night in 1..=7 {
             // Two on each day, at the same time.
             let starts = format!("2031-05-{:02}T19:30:00Z", 20 - night / 2);
-            announce(&seller, &format!("Marathon {night}"), "Old Hall", "Leeds", &starts).await;
+            create_event(&seller, &format!("Marathon {night}"), "Old Hall", "Leeds", &starts).await;
         }
-        announce(&seller, "Sprint", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
+        create_event(&seller, "Sprint", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
         let mut seen: Vec<(String, String)> = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -137,16 +143,16 @@ on_both_engines! {
         ordered.dedup();
         assert_eq!((seen.len(), &seen), (7, &ordered));
 
-        let event = announce(&seller, "Before", "Old Hall", "Leeds", "2031-06-01T19:30:00Z").await;
+        let event = create_event(&seller, "Before", "Old Hall", "Leeds", "2031-06-01T19:30:00Z").await;
         let change = json!({"title": "Áfter", "city": "York", "category": "talks", "version": 1});
         let changed = seller.put(&path("events", &event), change).await.expect(200);
         assert_eq!(changed["category"], "talks");
-        assert!(titles(&seller, &[("q", "before")]).await.is_empty());
-        assert_eq!(titles(&seller, &[("q", "after yo")]).await, ["Áfter"]);
-        assert_eq!(titles(&seller, &[("category", "talks")]).await, ["Áfter"]);
+        assert!(list_titles(&seller, &[("q", "before")]).await.is_empty());
+        assert_eq!(list_titles(&seller, &[("q", "after yo")]).await, ["Áfter"]);
+        assert_eq!(list_titles(&seller, &[("category", "talks")]).await, ["Áfter"]);
         seller.put(&path("events", &event), json!({"title": "Lost", "version": 1})).await
             .refused(409, "version_conflict");
-        assert!(titles(&seller, &[("q", "lost")]).await.is_empty(), "a refusal changes nothing");
+        assert!(list_titles(&seller, &[("q", "lost")]).await.is_empty(), "a refusal changes nothing");
     }
 
     async fn an_event_has_one_of_the_fixed_categories(app) {
@@ -158,9 +164,9 @@ on_both_engines! {
             let event = seller.event_with(json!({"title": title, "category": category.code()})).await;
             assert_eq!(event["category"], category.code());
         }
-        assert_eq!(titles(&seller, &[("category", "sport")]).await, ["A night of sport"]);
-        assert_eq!(titles(&seller, &[("category", "dance"), ("q", "night"), ("city", "LEEDS")]).await, ["A night of dance"]);
-        assert!(titles(&seller, &[("category", "dance"), ("q", "music")]).await.is_empty());
+        assert_eq!(list_titles(&seller, &[("category", "sport")]).await, ["A night of sport"]);
+        assert_eq!(list_titles(&seller, &[("category", "dance"), ("q", "night"), ("city", "LEEDS")]).await, ["A night of dance"]);
+        assert!(list_titles(&seller, &[("category", "dance"), ("q", "music")]).await.is_empty());
         seller.get("/api/events?category=opera").await.invalid("category");
         let body = crate::support::client::event_body(json!({"category": "opera"}));
         seller.post("/api/events", body).await.invalid("category");
@@ -172,9 +178,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Monday 3 May 2032, noon in London, 20 hours into it in Kiritimati, and 1 am in Honolulu.
+    /// At noon of Monday 3 May 2032 in London, it is 1 am of Tuesday in Kiritimati and 1 am of Monday in Honolulu.
     async fn days_are_in_the_venues_time_zone(app) {
-        let (seller, anybody) = (app.user("seller").await, app.anonymous());
+        let (seller, visitor) = (app.user("seller").await, app.anonymous());
         for (title, zone, local) in [
             ("london tonight", "Europe/London", "2032-05-03T23:30"),
             ("london tomorrow", "Europe/London", "2032-05-04T00:30"),
@@ -194,7 +200,7 @@ on_both_engines! {
         // Sessions use the system clock: from here on no user is signed in.
         set_clock(app, "2032-05-03T11:00:00Z");
         let found = async |when: When| {
-            let mut found = titles(&anybody, &[("when", when.code())]).await;
+            let mut found = list_titles(&visitor, &[("when", when.code())]).await;
             found.sort();
             found
         };
@@ -204,26 +210,26 @@ on_both_engines! {
             "london tomorrow", "london tonight", "sunday", "thursday"]);
         let month = found(When::Month).await;
         assert!(month.contains(&"in 29 days".to_owned()) && !month.contains(&"in 30 days".to_owned()));
-        assert_eq!(titles(&anybody, &[("firstDay", "2032-05-06"), ("lastDay", "2032-05-07")]).await, ["thursday", "friday"]);
-        assert_eq!(titles(&anybody, &[("firstDay", "2032-06-02")]).await, ["in 30 days"]);
-        assert!(titles(&anybody, &[("firstDay", "2032-05-07"), ("lastDay", "2032-05-06")]).await.is_empty());
+        assert_eq!(list_titles(&visitor, &[("firstDay", "2032-05-06"), ("lastDay", "2032-05-07")]).await, ["thursday", "friday"]);
+        assert_eq!(list_titles(&visitor, &[("firstDay", "2032-06-02")]).await, ["in 30 days"]);
+        assert!(list_titles(&visitor, &[("firstDay", "2032-05-07"), ("lastDay", "2032-05-06")]).await.is_empty());
         for day in ["-009999-01-01", "9999-12-31"] {
-            titles(&anybody, &[("firstDay", day), ("lastDay", day)]).await;
+            list_titles(&visitor, &[("firstDay", day), ("lastDay", day)]).await;
         }
-        anybody.get("/api/events?when=soon").await.invalid("when");
-        anybody.get("/api/events?firstDay=soon").await.invalid("firstDay");
+        visitor.get("/api/events?when=soon").await.invalid("when");
+        visitor.get("/api/events?firstDay=soon").await.invalid("firstDay");
 
         // On a Sunday, the weekend is the rest of that day in the venue's time zone.
         set_clock(app, "2032-05-09T20:00:00Z");
         assert_eq!(found(When::Weekend).await, ["sunday"]);
         set_clock(app, "2032-05-10T03:45:00Z");
-        assert!(found(When::Weekend).await.is_empty(), "begun");
+        assert!(found(When::Weekend).await.is_empty(), "the event has begun");
     }
 
     async fn lists_use_an_index(app) {
         let seller = app.user("seller").await;
         let now = app.clock.now();
-        fill(&app.db, &seller.id, now, 100_000).await;
+        insert_events(&app.db, &seller.id, now, 100_000).await;
         let all = Filter { now, limit: 25, ..Filter::default() };
         for (what, filter) in [
             ("words", Filter { words: vec!["night77".to_owned(), "w1".to_owned()], ..all.clone() }),
@@ -232,7 +238,7 @@ on_both_engines! {
             ("start", all.clone()),
             ("start", Filter { when: Some(When::Today), ..all.clone() }),
         ] {
-            let plan = plan(&app.db, &filter).await;
+            let plan = explain_page(&app.db, &filter).await;
             let (index, scan) = match (app.db.engine(), what) {
                 (Engine::Sqlite, "words") => ("SCAN events_words VIRTUAL TABLE INDEX 0:M".to_owned(), "SCAN events\n"),
                 (Engine::Sqlite, _) => (format!("INDEX events_by_{what}"), "SCAN events\n"),
@@ -244,7 +250,7 @@ on_both_engines! {
 }
 
 /// The engine's query plan for a page.
-async fn plan(db: &Db, filter: &Filter) -> String {
+async fn explain_page(db: &Db, filter: &Filter) -> String {
     let mut page = filter.page(db.engine(), "id");
     let (explain, column) = match db.engine() {
         Engine::Sqlite => ("EXPLAIN QUERY PLAN ", "detail"),
@@ -257,7 +263,7 @@ async fn plan(db: &Db, filter: &Filter) -> String {
 }
 
 /// Inserts events directly into the database, a minute apart.
-async fn fill(db: &Db, creator: &str, now: Moment, events: i64) {
+async fn insert_events(db: &Db, creator: &str, now: Moment, events: i64) {
     let insert = format!(
         "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
          time_zone, currency, search_text, city_key, version, created_at, category) \
@@ -280,7 +286,7 @@ async fn fill(db: &Db, creator: &str, now: Moment, events: i64) {
     .unwrap();
 }
 
-/// An event that was inserted before the migration for the search is found.
+/// Asserts that an event from before the migration for the search is found.
 async fn check_found_after_upgrade(database: Database) {
     const BEFORE: &str = "20261124000008";
     let db = Db::connect(&database.url).await.unwrap();
@@ -352,12 +358,12 @@ async fn check_found_after_upgrade(database: Database) {
 }
 
 #[tokio::test]
-async fn events_from_before_the_search_are_found_on_sqlite() {
+async fn events_from_before_the_search_migration_are_found_on_sqlite() {
     check_found_after_upgrade(Database::sqlite()).await;
 }
 
 #[tokio::test]
-async fn events_from_before_the_search_are_found_on_postgres() {
+async fn events_from_before_the_search_migration_are_found_on_postgres() {
     check_found_after_upgrade(Database::postgres().await).await;
 }
 
@@ -365,14 +371,14 @@ on_both_engines! {
     async fn the_sitemap_lists_every_upcoming_event(app) {
         let seller = app.user("seller").await;
         let soon = (app.clock.now() + Duration::from_hours(1)).timestamp().to_string();
-        let over = seller.event_with(json!({"startsAt": soon})).await;
+        let past = seller.event_with(json!({"startsAt": soon})).await;
         let event = seller.event().await;
         app.clock.advance(3601);
         let map = app.anonymous().page("/sitemap.xml").await;
         assert_eq!((map.status, map.header("content-type")), (200, "application/xml; charset=utf-8"));
         let address = |event: &Value| format!("<loc>{}/events/{}</loc>", app.base, event["id"].as_str().unwrap());
         assert!(map.text.contains(&format!("<loc>{}/</loc>", app.base)), "{}", map.text);
-        assert!(map.text.contains(&address(&event)) && !map.text.contains(&address(&over)), "{}", map.text);
+        assert!(map.text.contains(&address(&event)) && !map.text.contains(&address(&past)), "{}", map.text);
         let robots = app.anonymous().page("/robots.txt").await;
         assert_eq!(robots.status, 200);
         assert!(robots.text.contains("Disallow: /order\n"));
@@ -385,12 +391,12 @@ on_both_engines! {
         let event_page = path("events", &event).replace("/api", "");
         let anonymous = app.anonymous();
         let mut descriptions = Vec::new();
-        for (page, by_whom) in [
+        for (page, client) in [
             ("/", &anonymous), ("/?category=music", &anonymous), (event_page.as_str(), &anonymous),
             ("/help", &anonymous), ("/signin", &anonymous), ("/signup", &anonymous),
             ("/forgot", &anonymous), ("/sell", &seller),
         ] {
-            let html = by_whom.page(page).await.text;
+            let html = client.page(page).await.text;
             let content = |name: &str| {
                 let found: Vec<&str> = html
                     .split("<meta ")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// The target of a redirect.
 #[track_caller]
-fn leads_to(answer: &Answer) -> String {
+fn redirect_target(answer: &Answer) -> String {
     assert!(
         [302, 303].contains(&answer.status),
         "{} {}",
@@ -18,8 +18,8 @@ fn leads_to(answer: &Answer) -> String {
 }
 
 /// The page of a refused form, which shows the errors.
-async fn refused_at(client: &Client, answer: &Answer, page: &str) -> String {
-    assert_eq!(leads_to(answer), page);
+async fn follow_refusal(client: &Client, answer: &Answer, page: &str) -> String {
+    assert_eq!(redirect_target(answer), page);
     let shown = client.page(page).await;
     assert_eq!(shown.status, 200, "{}", shown.text);
     assert!(
@@ -36,49 +36,49 @@ fn id(of: &Value) -> &str {
 }
 
 /// Reserves these tickets and pays them with a test card. Returns the order's page.
-async fn bought(buyer: &Client, tickets: &[&Value], card: &str) -> String {
+async fn buy(buyer: &Client, tickets: &[&Value], card: &str) -> String {
     let order = buyer.reserve(tickets).await.expect(201);
     buyer.pay(&order, card).await.expect(201);
     path("orders", &order).replace("/api", "")
 }
 
 on_both_engines! {
-    async fn signing_up_in_out_and_renaming(app) {
+    async fn accounts_are_created_renamed_and_signed_in_and_out(app) {
         let ann = app.anonymous();
         let fields = [("email", "ann@example.com"), ("password", "short"), ("name", "Ann <b>")];
         let answer = ann.form("/fn/accounts/sign_up", "/signup?next=/sell", &fields).await;
-        let page = refused_at(&ann, &answer, "/signup?next=/sell").await;
+        let page = follow_refusal(&ann, &answer, "/signup?next=/sell").await;
         assert!(page.contains("ann@example.com") && page.contains("Ann &lt;b&gt;"), "{page}");
         assert!(!page.contains("\"short\""), "a password is never sent back");
         let again = ann.page("/signup?next=/sell").await.text;
-        assert!(!again.contains("role=\"alert\"") && !again.contains("Error: "), "said once");
+        assert!(!again.contains("role=\"alert\"") && !again.contains("Error: "), "an error is shown once");
 
         let fields = [("email", "ann@example.com"), ("password", PASSWORD), ("next", "/sell")];
         let answer = ann.form("/fn/accounts/sign_up", "/signup", &fields).await;
-        assert_eq!(leads_to(&answer), "/sell");
+        assert_eq!(redirect_target(&answer), "/sell");
         assert!(ann.page("/sell").await.text.contains("Welcome, ann"));
 
         let answer = ann.form("/fn/accounts/rename", "/account", &[("name", "")]).await;
-        refused_at(&ann, &answer, "/account").await;
+        follow_refusal(&ann, &answer, "/account").await;
         let answer = ann.form("/fn/accounts/rename", "/account", &[("name", "Ann B")]).await;
-        assert_eq!(leads_to(&answer), "/account");
+        assert_eq!(redirect_target(&answer), "/account");
         assert!(ann.page("/account").await.text.contains("Ann B"));
 
         let answer = ann.form("/fn/accounts/sign_out", "/account", &[]).await;
-        assert_eq!(leads_to(&answer), "/");
-        assert_eq!(leads_to(&ann.page("/account").await), "/signin?next=/account");
+        assert_eq!(redirect_target(&answer), "/");
+        assert_eq!(redirect_target(&ann.page("/account").await), "/signin?next=/account");
         let fields = [("email", "ann@example.com"), ("password", "wrong one"), ("next", "/account")];
         let answer = ann.form("/fn/accounts/sign_in", "/signin?next=/account", &fields).await;
-        refused_at(&ann, &answer, "/signin?next=/account").await;
+        follow_refusal(&ann, &answer, "/signin?next=/account").await;
         let fields = [("email", "ann@example.com"), ("password", PASSWORD), ("next", "//evil.example")];
         let answer = ann.form("/fn/accounts/sign_in", "/signin", &fields).await;
-        assert_eq!(leads_to(&answer), "/", "only paths of this site are followed");
+        assert_eq!(redirect_target(&answer), "/", "only paths of this site are followed");
     }
 
     async fn a_refused_form_links_to_its_fields(app) {
         let ann = app.anonymous();
         let answer = ann.form("/fn/accounts/sign_up", "/signup", &[]).await;
-        let page = refused_at(&ann, &answer, "/signup").await;
+        let page = follow_refusal(&ann, &answer, "/signup").await;
         for field in ["email", "password"] {
             let (link, id) = (format!("href=\"#sign-up-{field}\""), format!("id=\"sign-up-{field}\""));
             assert!(page.contains(&link) && page.contains(&id), "{field}: {page}");
@@ -86,64 +86,64 @@ on_both_engines! {
         assert!(page.contains("autofocus") && page.contains("novalidate"), "{page}");
     }
 
-    async fn looking_after_an_account(app) {
+    async fn changing_a_password_ending_sessions_and_deleting_an_account(app) {
         let ann = app.user("ann").await;
         let other = app.anonymous();
         let fields = [("email", ann.email.as_str()), ("password", PASSWORD)];
         other.form("/fn/accounts/sign_in", "/signin", &fields).await;
 
         let answer = ann.form("/fn/accounts/change_password", "/account", &[]).await;
-        let page = refused_at(&ann, &answer, "/account").await;
+        let page = follow_refusal(&ann, &answer, "/account").await;
         for field in ["current_password", "new_password"] {
             assert!(page.contains(&format!("id=\"password-{field}-error\"")), "{field}: {page}");
         }
         let listed = ann.get("/api/user/sessions").await.expect(200);
         let fields = [("session_id", listed["sessions"][1]["id"].as_str().unwrap())];
         let answer = ann.form("/fn/accounts/end_session", "/account", &fields).await;
-        assert_eq!(leads_to(&answer), "/account");
-        assert_eq!(leads_to(&other.page("/account").await), "/signin?next=/account");
+        assert_eq!(redirect_target(&answer), "/account");
+        assert_eq!(redirect_target(&other.page("/account").await), "/signin?next=/account");
         let answer = ann.form("/fn/accounts/end_other_sessions", "/account", &[]).await;
-        assert_eq!(leads_to(&answer), "/account");
+        assert_eq!(redirect_target(&answer), "/account");
         let fields = [("current_password", PASSWORD), ("new_password", "a rather better one")];
         let answer = ann.form("/fn/accounts/change_password", "/account", &fields).await;
-        assert_eq!(leads_to(&answer), "/account");
+        assert_eq!(redirect_target(&answer), "/account");
         assert!(ann.page("/account").await.text.contains("Your password is changed"));
 
         let fields = [("token", "none"), ("password", PASSWORD)];
         let answer = ann.form("/fn/accounts/reset", "/reset?token=none", &fields).await;
-        assert_eq!(leads_to(&answer), "/reset?token=none");
+        assert_eq!(redirect_target(&answer), "/reset?token=none");
         assert!(ann.page("/reset?token=none").await.text.contains("Ask for a new link"));
 
         let answer = ann.form("/fn/accounts/delete", "/account/delete", &[]).await;
-        refused_at(&ann, &answer, "/account/delete").await;
+        follow_refusal(&ann, &answer, "/account/delete").await;
         let fields = [("password", "a rather better one")];
         let answer = ann.form("/fn/accounts/delete", "/account/delete", &fields).await;
-        assert_eq!(leads_to(&answer), "/");
+        assert_eq!(redirect_target(&answer), "/");
         assert!(ann.page("/").await.text.contains("Your account is deleted"));
         let fields = [("password", PASSWORD)];
         let answer = ann.form("/fn/accounts/delete", "/account/delete", &fields).await;
-        assert_eq!(leads_to(&answer), "/signin?next=/account/delete");
+        assert_eq!(redirect_target(&answer), "/signin?next=/account/delete");
     }
 
     async fn creating_an_event_and_listing_tickets(app) {
         let seller = app.user("seller").await;
-        let good = [("title", "Late Show"), ("venue", "Old Hall"), ("city", "Leeds"), ("country", "GB"),
+        let valid = [("title", "Late Show"), ("venue", "Old Hall"), ("city", "Leeds"), ("country", "GB"),
             ("date", "2031-05-01"), ("time", "20:30"), ("time_zone", "Europe/London"),
             ("currency", "GBP"), ("description", "")];
-        for (field, wrong) in [("title", ""), ("date", "soon"), ("time", ""), ("date", "2020-01-01"),
+        for (field, invalid) in [("title", ""), ("date", "soon"), ("time", ""), ("date", "2020-01-01"),
             ("time_zone", "Leeds"), ("currency", "Pounds"), ("country", "Wessex")]
         {
-            let fields: Vec<(&str, &str)> = good.iter()
-                .map(|(name, value)| (*name, if *name == field { wrong } else { *value }))
+            let fields: Vec<(&str, &str)> = valid.iter()
+                .map(|(name, value)| (*name, if *name == field { invalid } else { *value }))
                 .collect();
             let answer = seller.form("/fn/events/create", "/sell", &fields).await;
-            let page = refused_at(&seller, &answer, "/sell").await;
+            let page = follow_refusal(&seller, &answer, "/sell").await;
             assert!(page.contains(&format!("id=\"event-{field}-error\"")), "{field}: {page}");
-            assert!(page.contains("Old Hall"), "what was typed is kept");
+            assert!(page.contains("Old Hall"), "the entered values are kept");
         }
         assert_eq!(app.count("events").await, 0);
-        let answer = seller.form("/fn/events/create", "/sell", &good).await;
-        let picture = leads_to(&answer);
+        let answer = seller.form("/fn/events/create", "/sell", &valid).await;
+        let picture = redirect_target(&answer);
         let event = picture.strip_prefix("/events/").unwrap().strip_suffix("/picture").unwrap();
         let sell = format!("/sell?event={event}");
         let offered = seller.page(&picture).await.text;
@@ -161,14 +161,14 @@ on_both_engines! {
             let mut all = vec![("event_id", event)];
             all.extend(fields);
             let answer = seller.form("/fn/tickets/put_on_sale", &sell, &all).await;
-            let page = refused_at(&seller, &answer, &sell).await;
+            let page = follow_refusal(&seller, &answer, &sell).await;
             assert!(page.contains(&format!("id=\"list-{field}-error\"")), "{field}: {page}");
         }
         assert_eq!(app.count("tickets").await, 0);
         let fields = [("event_id", event), ("price", "25,50"), ("face_value", "30"), ("section", "Stalls"),
             ("quantity", "3")];
         let answer = seller.form("/fn/tickets/put_on_sale", &sell, &fields).await;
-        let done = leads_to(&answer);
+        let done = redirect_target(&answer);
         assert_eq!(done, format!("{sell}&step=done"));
         let shown = seller.page(&done).await.text;
         assert!(shown.contains("Your 3 tickets are on sale.") && shown.contains("3 on sale"), "{shown}");
@@ -177,12 +177,12 @@ on_both_engines! {
         assert!(seller.page("/tickets").await.text.contains("3 on sale"));
     }
 
-    async fn the_place_gives_country_zone_and_currency_of_a_new_event(app) {
+    async fn country_time_zone_and_currency_of_a_new_event_are_derived_from_its_city(app) {
         let seller = app.user("seller").await;
-        let send = async |over: &[(&'static str, &str)]| {
+        let send = async |changes: &[(&'static str, &str)]| {
             let mut fields = vec![("title", "Late Show"), ("venue", "Halle"), ("city", "Berlin"), ("country", ""),
                 ("date", "2031-05-01"), ("time", "20:30"), ("time_zone", ""), ("currency", "")];
-            for (name, value) in over {
+            for (name, value) in changes {
                 fields.retain(|(known, _)| known != name);
                 fields.push((name, value));
             }
@@ -195,42 +195,42 @@ on_both_engines! {
             });
             chosen.map(|option| option.split('"').next().unwrap().to_owned()).collect()
         };
-        let sure = |page: &str| page.split("name=\"sure\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        let confirmation_in = |page: &str| page.split("name=\"sure\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap().to_owned());
 
-        // From the city alone; shown first, and created by the second press.
+        // Derived from the city alone: the values are shown first, and a second submission creates the event.
         assert_eq!(send(&[]).await.header("location"), "/sell");
         let page = seller.page("/sell").await.text;
         assert!(page.contains("Check these fields, and press the button again") && !page.contains("role=\"alert\""), "{page}");
         assert_eq!(chosen(&page), ["DE", "Europe/Berlin", "EUR"], "{page}");
         assert_eq!(app.count("events").await, 0);
         let filled = [("country", "DE"), ("time_zone", "Europe/Berlin"), ("currency", "EUR")];
-        let confirmed = sure(&page).unwrap();
-        assert!(leads_to(&send(&[&filled[..], &[("sure", &confirmed)]].concat()).await).ends_with("/picture"));
+        let confirmed = confirmation_in(&page).unwrap();
+        assert!(redirect_target(&send(&[&filled[..], &[("sure", &confirmed)]].concat()).await).ends_with("/picture"));
         assert_eq!(app.count("events").await, 1);
 
-        // Unusual, and possible all the same.
+        // Unusual values are accepted after a confirmation.
         let unusual = [("title", "Later Show"), ("country", "DE"), ("time_zone", "Europe/London"), ("currency", "GBP")];
         assert_eq!(send(&unusual).await.header("location"), "/sell");
         let page = seller.page("/sell").await.text;
         for said in ["Europe/London is not a time zone of Germany.", "Prices in Germany are usually in EUR, not in GBP."] {
             assert!(page.contains(said), "{said}: {page}");
         }
-        let confirmed = sure(&page).unwrap();
-        // A yes is to what was asked about.
+        let confirmed = confirmation_in(&page).unwrap();
+        // A confirmation is valid only for the values that it was given for.
         let other = [&unusual[..3], &[("currency", "USD"), ("sure", &*confirmed)]].concat();
         assert_eq!(send(&other).await.header("location"), "/sell");
         seller.page("/sell").await;
-        let created = leads_to(&send(&[&unusual[..], &[("sure", &*confirmed)]].concat()).await);
+        let created = redirect_target(&send(&[&unusual[..], &[("sure", &*confirmed)]].concat()).await);
         let event = created.strip_prefix("/events/").unwrap().strip_suffix("/picture").unwrap();
         let made = seller.get(&format!("/api/events/{event}")).await.expect(200);
         assert_eq!((&made["timeZone"], &made["currency"]), (&json!("Europe/London"), &json!("GBP")));
 
-        for (field, over) in [
+        for (field, changes) in [
             ("country", [("city", "Chipping Norton"), ("country", "")]),
             ("time_zone", [("city", "Springfield"), ("country", "US")]),
         ] {
-            let answer = send(&over).await;
-            let page = refused_at(&seller, &answer, "/sell").await;
+            let answer = send(&changes).await;
+            let page = follow_refusal(&seller, &answer, "/sell").await;
             assert!(page.contains(&format!("id=\"event-{field}-error\"")), "{field}: {page}");
         }
         assert_eq!(app.count("events").await, 2);
@@ -249,10 +249,10 @@ on_both_engines! {
                 seller.form("/fn/tickets/edit", "/selling", &fields).await
             }
         };
-        let page = refused_at(&seller, &edit("free", "1").await, "/selling").await;
+        let page = follow_refusal(&seller, &edit("free", "1").await, "/selling").await;
         assert!(page.contains(&format!("id=\"listing-{}-price-error\"", id(&ticket))), "{page}");
-        assert_eq!(leads_to(&edit("27", "1").await), "/selling");
-        let page = refused_at(&seller, &edit("28", "1").await, "/selling").await;
+        assert_eq!(redirect_target(&edit("27", "1").await), "/selling");
+        let page = follow_refusal(&seller, &edit("28", "1").await, "/selling").await;
         assert!(page.contains("changed in the meantime"), "{page}");
         let now = seller.ticket_now(&ticket).await;
         assert_eq!((&now["priceMinor"], &now["section"]), (&json!(2700), &json!("Circle")));
@@ -260,10 +260,10 @@ on_both_engines! {
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         let withdraw = [("ticket_id", id(&ticket))];
         let answer = seller.form("/fn/tickets/withdraw", "/selling", &withdraw).await;
-        refused_at(&seller, &answer, "/selling").await;
+        follow_refusal(&seller, &answer, "/selling").await;
         assert_eq!(buyer.cancel(&order).await.status, 204);
         let answer = seller.form("/fn/tickets/withdraw", "/selling", &withdraw).await;
-        assert_eq!(leads_to(&answer), "/selling");
+        assert_eq!(redirect_target(&answer), "/selling");
         assert_eq!(seller.ticket_now(&ticket).await["status"], "withdrawn");
     }
 
@@ -274,23 +274,23 @@ on_both_engines! {
         let page = format!("/events/{}", id(&event));
         let fields = [("event_id", id(&event)), ("quantity", "2"), ("attempt", "one")];
 
-        let stranger = app.anonymous();
-        let answer = stranger.form("/fn/orders/reserve", &page, &fields).await;
-        assert!(leads_to(&answer).starts_with("/checkout?choice="), "{}", leads_to(&answer));
+        let visitor = app.anonymous();
+        let answer = visitor.form("/fn/orders/reserve", &page, &fields).await;
+        assert!(redirect_target(&answer).starts_with("/checkout?choice="), "{}", redirect_target(&answer));
 
         let answer = buyer.form("/fn/orders/reserve", &page, &fields).await;
-        let order_page = leads_to(&answer);
+        let order_page = redirect_target(&answer);
         let again = buyer.form("/fn/orders/reserve", &page, &fields).await;
-        assert_eq!(leads_to(&again), order_page, "sent twice, reserved once");
+        assert_eq!(redirect_target(&again), order_page, "submitted twice, reserved once");
         assert_eq!(app.count("orders").await, 1);
         let order_id = order_page.strip_prefix("/orders/").unwrap().to_owned();
         let order = json!({"id": order_id});
 
         let own = seller.form("/fn/orders/reserve", &page, &fields).await;
-        refused_at(&seller, &own, &page).await;
+        follow_refusal(&seller, &own, &page).await;
         let many = [("event_id", id(&event)), ("quantity", "4"), ("attempt", "two")];
         let answer = buyer.form("/fn/orders/reserve", &page, &many).await;
-        refused_at(&buyer, &answer, &page).await;
+        follow_refusal(&buyer, &answer, &page).await;
 
         let pay = |token: &'static str| [("order_id", order_id.clone()), ("token", token.to_owned())];
         let send = |fields: [(&'static str, String); 2]| {
@@ -301,28 +301,28 @@ on_both_engines! {
             }
         };
         let declined = send(pay("pm_card_chargeDeclined")).await;
-        let shown = refused_at(&buyer, &declined, &order_page).await;
+        let shown = follow_refusal(&buyer, &declined, &order_page).await;
         assert!(shown.contains("declined"), "{shown}");
 
-        let at_bank = leads_to(&send(pay("pm_card_threeDSecure2Required")).await);
-        assert!(at_bank.contains("/stripe-double/bank/pi_"), "{at_bank}");
-        let bank = at_bank.strip_prefix(&app.base).unwrap();
+        let bank_url = redirect_target(&send(pay("pm_card_threeDSecure2Required")).await);
+        assert!(bank_url.contains("/stripe-double/bank/pi_"), "{bank_url}");
+        let bank = bank_url.strip_prefix(&app.base).unwrap();
         assert!(buyer.page(bank).await.text.contains("Is this you?"));
         let (bank_path, secret) = bank.split_once("?client_secret=").unwrap();
         let answer = buyer.form(bank_path, bank, &[("client_secret", secret), ("answer", "approve")]).await;
-        let back = leads_to(&answer);
+        let back = redirect_target(&answer);
         let back = back.strip_prefix(&app.base).unwrap();
         assert!(back.starts_with(&order_page), "{back}");
-        assert_eq!(leads_to(&buyer.page(back).await), order_page, "the secret leaves the address");
+        assert_eq!(redirect_target(&buyer.page(back).await), order_page, "the redirect removes the secret from the URL");
         let paid = buyer.page(&order_page).await.text;
         assert!(paid.contains("The tickets are yours"), "{paid}");
         assert_eq!(buyer.order(&order).await["status"], "complete");
         assert_eq!(app.captured_minor(), 5000);
 
         let one = [("event_id", id(&event)), ("quantity", "1"), ("attempt", "three")];
-        let second = leads_to(&buyer.form("/fn/orders/reserve", &page, &one).await);
+        let second = redirect_target(&buyer.form("/fn/orders/reserve", &page, &one).await);
         let cancel = [("order_id", second.strip_prefix("/orders/").unwrap())];
-        assert_eq!(leads_to(&buyer.form("/fn/orders/cancel", &second, &cancel).await), second);
+        assert_eq!(redirect_target(&buyer.form("/fn/orders/cancel", &second, &cancel).await), second);
         assert!(buyer.page(&second).await.text.contains("cancelled"));
         app.assert_sound().await;
     }
@@ -340,9 +340,9 @@ on_both_engines! {
         let (nine, ten) = (shown.find("Seat 9").unwrap(), shown.find("Seat 10").unwrap());
         assert!(shown.contains("ticket_ids[]") && nine < ten, "{shown}");
         let none = buyer.form("/fn/orders/reserve_seats", &page, &[]).await;
-        refused_at(&buyer, &none, &page).await;
+        follow_refusal(&buyer, &none, &page).await;
         let both = [("ticket_ids[]", id(&seats[0])), ("ticket_ids[]", id(&seats[1]))];
-        let order = leads_to(&buyer.form("/fn/orders/reserve_seats", &page, &both).await);
+        let order = redirect_target(&buyer.form("/fn/orders/reserve_seats", &page, &both).await);
         let order = buyer.get(&format!("/api{order}")).await.expect(200);
         assert_eq!(order["totalMinor"], 8000);
         assert_eq!(order["tickets"][0]["seat"], "9");
@@ -357,36 +357,36 @@ on_both_engines! {
         let shown = seller.page(&page).await;
         assert!(shown.text.contains("This ticket is not sold"), "{}", shown.text);
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        let shown = refused_at(&seller, &answer, &page).await;
-        assert_eq!(shown.matches("This ticket is not sold").count(), 1, "said once: {shown}");
+        let shown = follow_refusal(&seller, &answer, &page).await;
+        assert_eq!(shown.matches("This ticket is not sold").count(), 1, "shown once: {shown}");
 
-        let order = bought(&buyer, &[&ticket], "pm_card_visa").await;
+        let order = buy(&buyer, &[&ticket], "pm_card_visa").await;
         let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
         assert!(tickets.contains(&format!("href=\"{page}\"")), "{tickets}");
         let code: OrderId = order.rsplit('/').next().unwrap().parse().unwrap();
         let code = code.code();
-        assert!(tickets.contains(&format!("Order {code}")), "the buyer names it: {tickets}");
-        let asks = seller.page(&page).await.text;
-        assert!(asks.contains("Refund £35.00") && asks.contains(&format!("order {code}")), "{asks}");
+        assert!(tickets.contains(&format!("Order {code}")), "the buyer uses this code: {tickets}");
+        let refund_page = seller.page(&page).await.text;
+        assert!(refund_page.contains("Refund £35.00") && refund_page.contains(&format!("order {code}")), "{refund_page}");
 
         for other in [&buyer, &app.user("other").await] {
-            assert_eq!(other.page(&page).await.status, 404, "another's ticket to refund");
+            assert_eq!(other.page(&page).await.status, 404, "the ticket of another seller");
             let answer = other.form("/fn/refunds/ask", "/tickets", &fields).await;
-            assert_eq!(leads_to(&answer), "/tickets");
+            assert_eq!(redirect_target(&answer), "/tickets");
         }
-        let stranger = app.anonymous();
-        assert_eq!(leads_to(&stranger.page(&page).await), format!("/signin?next={page}"));
-        let answer = stranger.form("/fn/refunds/ask", &page, &fields).await;
-        assert_eq!(leads_to(&answer), format!("/signin?next={page}"));
-        for wrong in ["", "x"] {
-            let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", wrong)]).await;
-            refused_at(&seller, &answer, &page).await;
+        let visitor = app.anonymous();
+        assert_eq!(redirect_target(&visitor.page(&page).await), format!("/signin?next={page}"));
+        let answer = visitor.form("/fn/refunds/ask", &page, &fields).await;
+        assert_eq!(redirect_target(&answer), format!("/signin?next={page}"));
+        for invalid in ["", "x"] {
+            let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", invalid)]).await;
+            follow_refusal(&seller, &answer, &page).await;
         }
         assert_eq!(app.count("refunds").await, 0);
 
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        assert_eq!(leads_to(&answer), "/selling");
+        assert_eq!(redirect_target(&answer), "/selling");
         let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains("£35.00 is on its way back to the buyer."), "{tickets}");
         assert!(!tickets.contains("Owed to you") && !tickets.contains(&page), "{tickets}");
@@ -403,32 +403,32 @@ on_both_engines! {
         assert!(tickets.contains("You have no tickets yet."), "{tickets}");
         assert!(tickets.contains("Refunded £35.00; banks take 5–10 days"), "{tickets}");
         app.refunds_were_days_ago(31).await;
-        assert!(!buyer.page("/tickets").await.text.contains("Refunded £35.00"), "long ago");
+        assert!(!buyer.page("/tickets").await.text.contains("Refunded £35.00"), "31 days ago");
         let kept = buyer.page(&order).await;
         assert!(kept.text.contains("Refunded £35.00"), "{} {}", kept.status, kept.text);
 
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        refused_at(&seller, &answer, &page).await;
+        follow_refusal(&seller, &answer, &page).await;
         assert_eq!(app.count("refunds").await, 1);
         app.assert_sound().await;
     }
 
-    async fn a_refund_that_takes_its_time_is_shown_and_not_begun_twice(app) {
+    async fn a_pending_refund_is_shown_and_not_started_twice(app) {
         let (seller, other, buyer) =
             (app.user("seller").await, app.user("other").await, app.user("buyer").await);
         let event = seller.event().await;
         let (ticket, others) = (seller.ticket(&event, 3500).await, other.ticket(&event, 2000).await);
-        let order = bought(&buyer, &[&ticket, &others], "pm_card_pendingRefund").await;
+        let order = buy(&buyer, &[&ticket, &others], "pm_card_pendingRefund").await;
         let page = format!("/tickets/{}/refund", id(&ticket));
         let fields = [("ticket_id", id(&ticket))];
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        assert_eq!(leads_to(&answer), "/selling");
+        assert_eq!(redirect_target(&answer), "/selling");
 
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        let shown = refused_at(&seller, &answer, &page).await;
+        let shown = follow_refusal(&seller, &answer, &page).await;
         assert!(shown.contains("This ticket is being refunded already."), "{shown}");
         assert!(shown.contains("£35.00 is on its way back to the buyer"), "{shown}");
-        assert!(!shown.contains("/fn/refunds/ask"), "there is nothing to press");
+        assert!(!shown.contains("/fn/refunds/ask"), "the form is not shown");
         assert!(!seller.page("/selling").await.text.contains(&page));
 
         let shown = buyer.page(&order).await.text;
@@ -451,13 +451,13 @@ on_both_engines! {
         assert_eq!(app.count("refunds").await, 1);
     }
 
-    async fn a_refund_that_comes_back_is_told_to_both(app) {
+    async fn a_failed_refund_is_shown_to_buyer_and_seller(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 3500).await;
-        let order = bought(&buyer, &[&ticket], "pm_card_refundFail").await;
+        let order = buy(&buyer, &[&ticket], "pm_card_refundFail").await;
         let page = format!("/tickets/{}/refund", id(&ticket));
         let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", id(&ticket))]).await;
-        assert_eq!(leads_to(&answer), "/selling");
+        assert_eq!(redirect_target(&answer), "/selling");
         app.clock.advance(5);
         app.webhooks_arrive().await;
 
@@ -471,7 +471,7 @@ on_both_engines! {
         assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
     }
 
-    async fn ones_own_offer_is_marked_and_has_no_button(app) {
+    async fn a_sellers_own_offer_is_marked_and_has_no_button(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 3, 2500).await;
@@ -482,7 +482,7 @@ on_both_engines! {
         assert!(!shown.contains("your own") && shown.contains("/fn/orders/reserve"), "{shown}");
     }
 
-    async fn a_description_keeps_its_lines_and_links_its_addresses(app) {
+    async fn a_description_keeps_its_line_breaks_and_links_its_urls(app) {
         let seller = app.user("seller").await;
         let text = "Doors at 7.\r\nSee https://a.example/x?y=1&z=2.\n\n<b>Bring</b> a coat.";
         let event = seller.event_with(json!({"description": text})).await;
@@ -495,7 +495,7 @@ on_both_engines! {
         }
     }
 
-    async fn nothing_that_people_type_leads_out_of_the_documents_title(app) {
+    async fn user_input_cannot_close_the_title_element(app) {
         let seller = app.user("seller").await;
         let title = "</title><meta http-equiv=refresh content=0> & Co";
         let event = seller.event_with(json!({"title": title})).await;
@@ -507,7 +507,7 @@ on_both_engines! {
         }
     }
 
-    async fn pages_say_what_they_are_in_their_status(app) {
+    async fn pages_have_the_right_http_status(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let ticket = seller.ticket(&event, 2500).await;
@@ -518,12 +518,12 @@ on_both_engines! {
         }
         for page in ["/sell", "/selling", "/orders", "/tickets", "/account", &order_page] {
             assert_eq!(buyer.page(page).await.status, 200, "{page}");
-            let elsewhere = leads_to(&app.anonymous().page(page).await);
-            assert!(elsewhere.starts_with("/signin?next=/"), "{elsewhere}");
-            assert_eq!(app.anonymous().get(page).await.status, 302, "whatever is accepted: {page}");
+            let location = redirect_target(&app.anonymous().page(page).await);
+            assert!(location.starts_with("/signin?next=/"), "{location}");
+            assert_eq!(app.anonymous().get(page).await.status, 302, "for any Accept header: {page}");
         }
         let others = seller.page(&order_page).await;
-        assert_eq!(others.status, 404, "another's order does not exist");
+        assert_eq!(others.status, 404, "an order of another user is not found");
         for page in ["/nothing", "/events/x", "/events/00000000-0000-7000-8000-000000000000", "/fn/none"] {
             let missing = buyer.page(page).await;
             assert_eq!(missing.status, 404, "{page}");
@@ -533,7 +533,7 @@ on_both_engines! {
         let policy = headers.header("content-security-policy");
         assert!(policy.contains("default-src 'none'") && policy.contains("'nonce-"), "{policy}");
         let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
-        assert!(headers.text.contains(&format!("nonce=\"{nonce}\"")), "the scripts carry it");
+        assert!(headers.text.contains(&format!("nonce=\"{nonce}\"")), "the scripts have the nonce");
         assert!(!headers.text.contains(" style=\""), "no inline styles under this policy");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[track_caller]
-fn leads_to(answer: &Answer) -> String {
+fn redirect_target(answer: &Answer) -> String {
     assert!(
         [302, 303].contains(&answer.status),
         "{} {}",
@@ -39,7 +39,7 @@ struct Guest {
 
 impl Guest {
     /// Chooses `quantity` tickets of this event.
-    async fn choosing(app: &App, event: &Value, quantity: &str) -> Self {
+    async fn choose(app: &App, event: &Value, quantity: &str) -> Self {
         let browser = app.anonymous();
         let from = format!("/events/{}", event["id"].as_str().unwrap());
         let attempt = Uuid::new_v4().to_string();
@@ -49,39 +49,39 @@ impl Guest {
             ("attempt", &attempt),
         ];
         let answer = browser.form("/fn/orders/reserve", &from, &fields).await;
-        let page = leads_to(&answer);
+        let page = redirect_target(&answer);
         assert!(page.starts_with("/checkout?choice="), "{page}");
         Self { browser, page }
     }
 
-    /// Another browser with the same page.
-    fn again(&self, app: &App) -> Self {
+    /// The same page in another browser.
+    fn in_another_browser(&self, app: &App) -> Self {
         Self {
             browser: app.anonymous(),
             page: self.page.clone(),
         }
     }
 
-    async fn once(&self) -> String {
+    async fn form_token(&self) -> String {
         hidden_field(&self.browser.page(&self.page).await.text, "once")
     }
 
-    async fn buy(&self, email: &str, name: &str, once: &str) -> Answer {
+    async fn buy(&self, email: &str, name: &str, token: &str) -> Answer {
         let choice = self.page.split('=').nth(1).unwrap();
         let fields = [
             ("choice", choice),
             ("email", email),
             ("name", name),
-            ("once", once),
+            ("once", token),
         ];
         let path = "/fn/orders/buy_as_guest";
         self.browser.form(path, &self.page, &fields).await
     }
 
     /// Buys with a new form. Returns the page of the order.
-    async fn bought(self, email: &str) -> (Client, String) {
-        let once = self.once().await;
-        let order = leads_to(&self.buy(email, "Gus", &once).await);
+    async fn buy_with_new_form(self, email: &str) -> (Client, String) {
+        let token = self.form_token().await;
+        let order = redirect_target(&self.buy(email, "Gus", &token).await);
         assert!(order.starts_with("/orders/"), "{order}");
         (self.browser, order)
     }
@@ -96,7 +96,7 @@ async fn is_signed_in(client: &Client) -> bool {
 }
 
 /// An event with this number of tickets.
-async fn event(app: &App, tickets: i64) -> Value {
+async fn create_event(app: &App, tickets: i64) -> Value {
     let seller = app.user("Sally").await;
     let event = seller.event().await;
     seller.batch(&event, tickets, 2500).await;
@@ -104,13 +104,13 @@ async fn event(app: &App, tickets: i64) -> Value {
 }
 
 /// Requests a reset link with `next`, and reads the token in the mail.
-async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
+async fn request_link(app: &App, email: &str, next: &str) -> (Letter, String) {
     let fields = [("email", email), ("next", next)];
     let asked = app
         .anonymous()
         .form("/fn/accounts/forgot", "/forgot", &fields)
         .await;
-    assert!(leads_to(&asked).starts_with("/forgot"));
+    assert!(redirect_target(&asked).starts_with("/forgot"));
     let letters = letters(app).await;
     let mut newest_first = letters.into_iter().rev();
     let with_link =
@@ -118,15 +118,15 @@ async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
     with_link.expect("a mail with a link")
 }
 
-async fn signs_in(app: &App, email: &str, password: &str) -> Answer {
+async fn sign_in(app: &App, email: &str, password: &str) -> Answer {
     let body = json!({"email": email, "password": password});
     app.anonymous().post("/api/user/signin", body).await
 }
 
 on_both_engines! {
     async fn a_guest_needs_an_address_and_a_name(app) {
-        let event = event(app, 2).await;
-        let guest = Guest::choosing(app, &event, "2").await;
+        let event = create_event(app, 2).await;
+        let guest = Guest::choose(app, &event, "2").await;
         let page = guest.browser.page(&guest.page).await.text;
         for words in ["Buy as a guest", "Late Show", "2 × General admission", "15 minutes", "/signin?next=/checkout"] {
             assert!(page.contains(words), "{words}: {page}");
@@ -135,26 +135,26 @@ on_both_engines! {
         assert_eq!(app.count("orders").await, 0, "nothing is held yet");
 
         let answer = guest.buy("nonsense", " ", "").await;
-        assert_eq!(leads_to(&answer), guest.page);
+        assert_eq!(redirect_target(&answer), guest.page);
         let page = guest.browser.page(&guest.page).await.text;
         for field in ["guest-email-error", "guest-name-error", "value=\"nonsense\""] {
             assert!(page.contains(field), "{field}: {page}");
         }
         assert_eq!(app.count("orders").await, 0);
 
-        let (gus, order) = guest.bought("gus@example.com").await;
+        let (gus, order) = guest.buy_with_new_form("gus@example.com").await;
         let user = gus.get("/api/user/currentuser").await.expect(200)["currentUser"].clone();
         assert_eq!((&user["email"], &user["name"]), (&json!("gus@example.com"), &json!("Gus")));
         let id = order.strip_prefix("/orders/").unwrap();
         let fields = [("order_id", id), ("token", "pm_card_visa")];
-        assert_eq!(leads_to(&gus.form("/fn/payments/pay", &order, &fields).await), order);
+        assert_eq!(redirect_target(&gus.form("/fn/payments/pay", &order, &fields).await), order);
         let page = gus.page(&order).await.text;
         for words in ["Paid. The tickets are yours.", "from Sally", "Gus"] {
             assert!(page.contains(words), "{words}: {page}");
         }
-        let told = sqlx::query("SELECT 1 FROM outbox WHERE type = 'UserCreated' AND aggregate_id = $1")
+        let created = sqlx::query("SELECT 1 FROM outbox WHERE type = 'UserCreated' AND aggregate_id = $1")
             .bind(user["id"].as_str().unwrap().to_owned());
-        assert_eq!(told.fetch_all(app.db.reads()).await.unwrap().len(), 1);
+        assert_eq!(created.fetch_all(app.db.reads()).await.unwrap().len(), 1);
         app.assert_sound().await;
     }
 
@@ -169,7 +169,7 @@ on_both_engines! {
         }
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let browser = app.anonymous();
-        let page = leads_to(&browser.form("/fn/orders/reserve_seats", "/", &fields).await);
+        let page = redirect_target(&browser.form("/fn/orders/reserve_seats", "/", &fields).await);
         let shown = browser.page(&page).await.text;
         assert!(shown.contains("Stalls, Row A, Seat 7; Stalls, Row A, Seat 8 from Sally · £50.00 in all"), "{shown}");
 
@@ -179,12 +179,12 @@ on_both_engines! {
         assert!(shown.contains("Reserve 2 tickets and pay") && !shown.contains("Buy as a guest"), "{shown}");
         let choice = hidden_field(&shown, "choice");
         let answer = member.form("/fn/orders/reserve_chosen", &page, &[("choice", &choice)]).await;
-        assert!(leads_to(&answer).starts_with("/orders/"));
+        assert!(redirect_target(&answer).starts_with("/orders/"));
 
         // If the tickets were sold in the meantime, the page says so and keeps what was typed.
         let late = Guest { browser, page };
         let answer = late.buy("late@example.com", "Lara", "").await;
-        assert_eq!(leads_to(&answer), late.page);
+        assert_eq!(redirect_target(&answer), late.page);
         let shown = late.browser.page(&late.page).await.text;
         assert!(shown.contains("role=\"alert\"") && shown.contains("Try again"), "{shown}");
         assert!(late.is_signed_in().await);
@@ -193,23 +193,23 @@ on_both_engines! {
     }
 
     async fn two_guests_with_one_address_make_one_account(app) {
-        let event = event(app, 8).await;
+        let event = create_event(app, 8).await;
         let before = app.count("users").await;
-        let (one, two) = (Guest::choosing(app, &event, "1").await, Guest::choosing(app, &event, "1").await);
-        let (of_one, of_two) = (one.once().await, two.once().await);
+        let (one, two) = (Guest::choose(app, &event, "1").await, Guest::choose(app, &event, "1").await);
+        let (token_of_one, token_of_two) = (one.form_token().await, two.form_token().await);
         let (first, second) = tokio::join!(
-            one.buy("twin@example.com", "Tina", &of_one),
-            two.buy("Twin@Example.com", "Tom", &of_two)
+            one.buy("twin@example.com", "Tina", &token_of_one),
+            two.buy("Twin@Example.com", "Tom", &token_of_two)
         );
         let mut won = 0;
         for (guest, answer) in [(&one, &first), (&two, &second)] {
-            if leads_to(answer).starts_with("/orders/") {
+            if redirect_target(answer).starts_with("/orders/") {
                 won += 1;
                 assert!(guest.is_signed_in().await);
                 continue;
             }
-            assert_eq!(leads_to(answer), guest.page);
-            assert!(!guest.is_signed_in().await, "the loser is nobody");
+            assert_eq!(redirect_target(answer), guest.page);
+            assert!(!guest.is_signed_in().await, "the refused guest is not signed in");
             let page = guest.browser.page(&guest.page).await.text;
             for words in ["Welcome back", "Mail me another link"] {
                 assert!(page.contains(words), "{words}: {page}");
@@ -220,106 +220,106 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_form_that_is_sent_twice_is_one_guest_for_a_while(app) {
-        let event = event(app, 8).await;
-        let guest = Guest::choosing(app, &event, "2").await;
-        let once = guest.once().await;
-        let again = guest.again(app);
+    async fn a_guest_form_can_be_repeated_for_ten_minutes_and_creates_one_guest(app) {
+        let event = create_event(app, 8).await;
+        let guest = Guest::choose(app, &event, "2").await;
+        let token = guest.form_token().await;
+        let again = guest.in_another_browser(app);
         let (first, second) = tokio::join!(
-            guest.buy("gus@example.com", "Gus", &once),
-            again.buy("gus@example.com", "Gus", &once)
+            guest.buy("gus@example.com", "Gus", &token),
+            again.buy("gus@example.com", "Gus", &token)
         );
-        assert_eq!(leads_to(&first), leads_to(&second), "one order");
+        assert_eq!(redirect_target(&first), redirect_target(&second), "one order");
         assert!(guest.is_signed_in().await && again.is_signed_in().await);
         assert_eq!(app.count("orders").await, 1);
 
-        let other = guest.again(app);
-        for foreign in ["", "nonsense", &Uuid::new_v4().to_string()] {
-            let answer = other.buy("gus@example.com", "Gus", foreign).await;
-            assert_eq!(leads_to(&answer), other.page);
+        let other = guest.in_another_browser(app);
+        for other_token in ["", "nonsense", &Uuid::new_v4().to_string()] {
+            let answer = other.buy("gus@example.com", "Gus", other_token).await;
+            assert_eq!(redirect_target(&answer), other.page);
         }
         app.clock.advance(10 * 60);
-        let late = guest.again(app);
-        assert_eq!(leads_to(&late.buy("gus@example.com", "Gus", &once).await), late.page);
+        let late = guest.in_another_browser(app);
+        assert_eq!(redirect_target(&late.buy("gus@example.com", "Gus", &token).await), late.page);
         assert!(!other.is_signed_in().await && !late.is_signed_in().await);
         app.assert_sound().await;
     }
 
     async fn a_form_does_not_sign_in_after_the_guest_ended_other_sessions(app) {
-        let event = event(app, 8).await;
-        let guest = Guest::choosing(app, &event, "1").await;
-        let once = guest.once().await;
-        guest.buy("gus@example.com", "Gus", &once).await;
+        let event = create_event(app, 8).await;
+        let guest = Guest::choose(app, &event, "1").await;
+        let token = guest.form_token().await;
+        guest.buy("gus@example.com", "Gus", &token).await;
         guest.browser.delete("/api/user/sessions").await.expect_2xx();
-        let again = guest.again(app);
-        assert_eq!(leads_to(&again.buy("gus@example.com", "Gus", &once).await), again.page);
+        let again = guest.in_another_browser(app);
+        assert_eq!(redirect_target(&again.buy("gus@example.com", "Gus", &token).await), again.page);
         assert!(guest.is_signed_in().await && !again.is_signed_in().await);
     }
 
-    async fn a_guest_gets_at_no_account(app) {
-        let event = event(app, 8).await;
+    async fn a_guest_cannot_access_existing_accounts(app) {
+        let event = create_event(app, 8).await;
         let ann = app.user("Ann").await;
-        let (_, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let (_, _) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
         for taken in [ann.email.to_uppercase(), format!(" {} ", ann.email), "GUS@example.com".to_owned()] {
-            let fox = Guest::choosing(app, &event, "1").await;
-            let once = fox.once().await;
-            assert_eq!(leads_to(&fox.buy(&taken, "Fox", &once).await), fox.page, "{taken}");
-            assert!(!fox.is_signed_in().await, "{taken}");
+            let other = Guest::choose(app, &event, "1").await;
+            let token = other.form_token().await;
+            assert_eq!(redirect_target(&other.buy(&taken, "Fox", &token).await), other.page, "{taken}");
+            assert!(!other.is_signed_in().await, "{taken}");
         }
         assert_eq!(app.count("orders").await, 1);
         let user = ann.get("/api/user/currentuser").await.expect(200);
         assert_eq!(user["currentUser"]["name"], "Ann");
         // No password is correct for an account without one.
         for password in ["anything at all", "no account has this password"] {
-            signs_in(app, "gus@example.com", password).await.refused(401, "bad_credentials");
+            sign_in(app, "gus@example.com", password).await.refused(401, "bad_credentials");
         }
-        signs_in(app, "gus@example.com", "").await.invalid("password");
+        sign_in(app, "gus@example.com", "").await.invalid("password");
     }
 
-    async fn a_guest_comes_back_by_a_link_that_leads_on(app) {
-        let event = event(app, 8).await;
-        let (gus, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
-        let chosen = Guest::choosing(app, &event, "2").await;
-        let (letter, token) = link(app, "gus@example.com", &chosen.page).await;
+    async fn a_guest_signs_in_by_a_mailed_link_and_continues(app) {
+        let event = create_event(app, 8).await;
+        let (gus, _) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
+        let chosen = Guest::choose(app, &event, "2").await;
+        let (letter, token) = request_link(app, "gus@example.com", &chosen.page).await;
         letter.says(&["bought as a guest", "without a password", "once, for 30 minutes"]);
         let page = format!("/reset?token={token}");
         for _ in 0..2 {
             let shown = chosen.browser.page(&page).await.text;
             assert!(shown.contains("Welcome back") && shown.contains("Or set a password"), "{shown}");
         }
-        assert!(is_signed_in(&gus).await, "looking changes nothing");
+        assert!(is_signed_in(&gus).await, "opening the page changes nothing");
         let fields = [("token", token.as_str())];
         let answer = chosen.browser.form("/fn/accounts/enter", &page, &fields).await;
-        assert_eq!(leads_to(&answer), chosen.page, "back to what was chosen");
+        assert_eq!(redirect_target(&answer), chosen.page, "back to the choice of tickets");
         assert!(chosen.is_signed_in().await);
-        assert!(!is_signed_in(&gus).await, "whoever reads the mail is alone in it");
+        assert!(!is_signed_in(&gus).await, "earlier sessions have ended");
         let twice = app.anonymous();
-        assert_eq!(leads_to(&twice.form("/fn/accounts/enter", &page, &fields).await), page);
+        assert_eq!(redirect_target(&twice.form("/fn/accounts/enter", &page, &fields).await), page);
         assert!(!is_signed_in(&twice).await);
     }
 
     async fn a_members_link_asks_for_a_new_password(app) {
-        let event = event(app, 8).await;
+        let event = create_event(app, 8).await;
         let ann = app.user("Ann").await;
-        let chosen = Guest::choosing(app, &event, "2").await;
-        let (letter, token) = link(app, &ann.email, &chosen.page).await;
+        let chosen = Guest::choose(app, &event, "2").await;
+        let (letter, token) = request_link(app, &ann.email, &chosen.page).await;
         letter.says(&["forgot the password"]);
         let page = format!("/reset?token={token}");
         let fields = [("token", token.as_str())];
-        assert_eq!(leads_to(&chosen.browser.form("/fn/accounts/enter", &page, &fields).await), page);
-        assert!(!chosen.is_signed_in().await && is_signed_in(&ann).await, "the password stands in the way");
+        assert_eq!(redirect_target(&chosen.browser.form("/fn/accounts/enter", &page, &fields).await), page);
+        assert!(!chosen.is_signed_in().await && is_signed_in(&ann).await, "a member needs a new password");
         let fields = [("token", token.as_str()), ("password", "a rather better one")];
         let answer = chosen.browser.form("/fn/accounts/reset", &page, &fields).await;
-        assert_eq!(leads_to(&answer), chosen.page);
-        let (_, elsewhere) = link(app, &ann.email, "//evil.example").await;
-        let fields = [("token", elsewhere.as_str()), ("password", PASSWORD)];
+        assert_eq!(redirect_target(&answer), chosen.page);
+        let (_, token) = request_link(app, &ann.email, "//evil.example").await;
+        let fields = [("token", token.as_str()), ("password", PASSWORD)];
         let answer = chosen.browser.form("/fn/accounts/reset", "/reset", &fields).await;
-        assert_eq!(leads_to(&answer), "/account", "only paths of this site are followed");
+        assert_eq!(redirect_target(&answer), "/account", "only paths of this site are followed");
     }
 
     async fn a_guest_sets_a_password_once(app) {
-        let event = event(app, 8).await;
-        let (gus, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let event = create_event(app, 8).await;
+        let (gus, _) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
         let account = gus.page("/account").await.text;
         assert!(account.contains("Set a password") && !account.contains("current_password"), "{account}");
         let set = |password: &'static str| {
@@ -331,14 +331,14 @@ on_both_engines! {
         let (one, two) = tokio::join!(set("the first of two"), set("the second of two"));
         assert_eq!([one.status, two.status].iter().filter(|status| **status == 204).count(), 1, "{one:?} {two:?}");
         let password = if one.status == 204 { "the first of two" } else { "the second of two" };
-        signs_in(app, "gus@example.com", password).await.expect(200);
+        sign_in(app, "gus@example.com", password).await.expect(200);
         set("yet another one").await.invalid("currentPassword");
         assert!(letters(app).await.iter().any(|letter| letter.text.contains("password of your account")));
     }
 
-    async fn a_guest_who_signed_in_long_ago_proves_who_they_are_before_they_leave(app) {
-        let event = event(app, 8).await;
-        let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+    async fn deleting_a_guest_account_requires_a_recent_sign_in(app) {
+        let event = create_event(app, 8).await;
+        let (gus, order) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
         gus.delete(&order.replace("/orders/", "/api/orders/")).await.expect_2xx();
         let now = app.clock_seconds() * 1_000_000;
         app.sessions_began(now - 31 * 60 * 1_000_000, now).await;
@@ -347,63 +347,63 @@ on_both_engines! {
         gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await.invalid("password");
         assert!(is_signed_in(&gus).await);
         app.sessions_began(now - 29 * 60 * 1_000_000, now).await;
-        let gone = gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await;
-        assert_eq!(gone.status, 204);
+        let answer = gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await;
+        assert_eq!(answer.status, 204);
     }
 
     async fn deleting_a_guest_account_removes_all_personal_data(app) {
-        let event = event(app, 8).await;
-        let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let event = create_event(app, 8).await;
+        let (gus, order) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
         let order = order.replace("/orders/", "/api/orders/");
         gus.delete(&order).await.expect_2xx();
         let page = gus.page("/account/delete").await.text;
         assert!(!page.contains("type=\"password\""), "{page}");
         let answer = gus.form("/fn/accounts/delete", "/account/delete", &[]).await;
-        assert_eq!(leads_to(&answer), "/");
+        assert_eq!(redirect_target(&answer), "/");
         assert!(!is_signed_in(&gus).await);
         let left = sqlx::query("SELECT 1 FROM users WHERE email_key = 'gus@example.com' OR name = 'Gus'");
         assert!(left.fetch_all(app.db.reads()).await.unwrap().is_empty());
         let keys = sqlx::query("SELECT 1 FROM users WHERE guest_key IS NOT NULL");
         assert!(keys.fetch_all(app.db.reads()).await.unwrap().is_empty());
         // The address is free, and does not open the deleted account.
-        let (again, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let (again, _) = Guest::choose(app, &event, "1").await.buy_with_new_form("gus@example.com").await;
         again.get(&order).await.refused(404, "not_found");
         app.assert_sound().await;
     }
 
-    async fn guests_count_as_sign_ups(app) {
-        let event = event(app, 8).await;
-        let guest = Guest::choosing(app, &event, "1").await;
+    async fn guests_count_towards_the_limit_of_sign_ups(app) {
+        let event = create_event(app, 8).await;
+        let guest = Guest::choose(app, &event, "1").await;
         app.limits_on();
         for _ in 0..120 {
             guest.buy("nonsense", "Gus", "").await;
         }
         let body = json!({"email": "new@example.com", "password": PASSWORD});
         app.anonymous().post("/api/user/signup", body).await.refused(429, "too_many_requests");
-        assert_eq!(leads_to(&guest.buy("gus@example.com", "Gus", "").await), guest.page);
+        assert_eq!(redirect_target(&guest.buy("gus@example.com", "Gus", "").await), guest.page);
         assert!(!guest.is_signed_in().await);
         app.clock.advance(600);
-        assert!(leads_to(&guest.buy("gus@example.com", "Gus", "").await).starts_with("/orders/"));
+        assert!(redirect_target(&guest.buy("gus@example.com", "Gus", "").await).starts_with("/orders/"));
     }
 
     async fn an_invalid_choice_is_refused(app) {
-        let event = event(app, 20).await;
+        let event = create_event(app, 20).await;
         for page in ["/checkout", "/checkout?choice=nonsense"] {
             assert_eq!(app.anonymous().page(page).await.status, 404, "{page}");
         }
-        let greedy = app.anonymous();
+        let browser = app.anonymous();
         let from = format!("/events/{}", event["id"].as_str().unwrap());
         let nine = [("event_id", event["id"].as_str().unwrap()), ("quantity", "9")];
-        let answer = greedy.form("/fn/orders/reserve", &from, &nine).await;
-        assert_eq!(leads_to(&answer), from, "back to where fewer can be chosen");
-        let shown = greedy.page(&from).await;
+        let answer = browser.form("/fn/orders/reserve", &from, &nine).await;
+        assert_eq!(redirect_target(&answer), from, "back to the page of the event");
+        let shown = browser.page(&from).await;
         assert!(shown.text.contains("An order is for 1 to 8 tickets."), "{}", shown.text);
-        let greedy = Guest::choosing(app, &event, "1").await;
+        let guest = Guest::choose(app, &event, "1").await;
         for path in ["/fn/orders/buy_as_guest", "/fn/orders/reserve_chosen"] {
             let fields = [("choice", "nonsense"), ("email", "gus@example.com"), ("name", "Gus")];
-            assert_eq!(leads_to(&greedy.browser.form(path, "/", &fields).await), "/");
+            assert_eq!(redirect_target(&guest.browser.form(path, "/", &fields).await), "/");
         }
-        assert!(!greedy.is_signed_in().await, "nobody becomes a guest of nothing");
+        assert!(!guest.is_signed_in().await, "an invalid choice creates no guest");
         // A script gets an error instead of a page.
         let fields = format!("event_id={}&quantity=1", event["id"].as_str().unwrap());
         let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];

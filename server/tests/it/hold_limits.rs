@@ -1,4 +1,4 @@
-//! The limits of unpaid holds per buyer and per network address, with limits on.
+//! The limits of unpaid holds per buyer and per network address.
 
 use crate::support::{Answer, App, Client, on_both_engines};
 use futures::future::join_all;
@@ -24,7 +24,8 @@ fn tickets_held(answers: &[Answer]) -> usize {
         .sum()
 }
 
-async fn event_with(app: &App, tickets: i64) -> Value {
+/// Creates an event with this number of tickets, and turns limits on.
+async fn create_limited_event(app: &App, tickets: i64) -> Value {
     let seller = app.user("seller").await;
     let event = seller.event().await;
     seller.batch(&event, tickets, 2500).await;
@@ -42,8 +43,8 @@ async fn users_at(app: &App, address: &str, count: usize) -> Vec<Client> {
 }
 
 on_both_engines! {
-    async fn one_buyer_holds_eight_tickets_of_an_event_and_no_more(app) {
-        let event = event_with(app, 40).await;
+    async fn a_buyer_holds_at_most_eight_tickets_of_an_event(app) {
+        let event = create_limited_event(app, 40).await;
         let other = app.user("other").await.event().await;
         let buyer = app.user("buyer").await;
         let first = buyer.reserve_any(&event, 6).await.expect(201);
@@ -59,8 +60,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn one_buyer_has_three_open_orders_of_an_event_and_no_more(app) {
-        let event = event_with(app, 40).await;
+    async fn a_buyer_has_at_most_three_open_orders_of_an_event(app) {
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..3 {
             buyer.reserve_any(&event, 1).await.expect(201);
@@ -85,8 +86,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn of_many_requests_at_once_no_more_pass_than_may(app) {
-        let event = event_with(app, 200).await;
+    async fn concurrent_requests_do_not_exceed_the_limit(app) {
+        let event = create_limited_event(app, 200).await;
         let buyer = app.user("buyer").await;
         let answers = join_all((0..20).map(|_| buyer.reserve_any(&event, 4))).await;
         assert_eq!(tickets_held(&answers), 8);
@@ -97,7 +98,7 @@ on_both_engines! {
     }
 
     async fn paid_tickets_do_not_count(app) {
-        let event = event_with(app, 40).await;
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..4 {
             let order = buyer.reserve_any(&event, 8).await.expect(201);
@@ -107,9 +108,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Even before a job has expired it.
+    /// Before a job has expired it.
     async fn a_lapsed_hold_stops_counting_at_once(app) {
-        let event = event_with(app, 40).await;
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 8).await.expect(201);
         assert_limited(buyer.reserve_any(&event, 8).await);
@@ -118,8 +119,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn from_the_second_unpaid_expiry_on_the_next_hold_has_to_wait(app) {
-        let event = event_with(app, 40).await;
+    async fn after_a_second_unpaid_expiry_the_next_hold_is_delayed(app) {
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 1).await.expect(201);
         app.clock.advance(901);
@@ -145,7 +146,7 @@ on_both_engines! {
     }
 
     async fn a_cancelled_order_does_not_count_as_an_unpaid_expiry(app) {
-        let event = event_with(app, 40).await;
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..5 {
             let order = buyer.reserve_any(&event, 1).await.expect(201);
@@ -155,16 +156,16 @@ on_both_engines! {
     }
 
     /// Many accounts at one address share a limit, which does not affect another address.
-    async fn one_network_address_holds_sixty_four_tickets_and_no_more(app) {
-        let event = event_with(app, 200).await;
-        let crowd = users_at(app, "127.0.0.2", 12).await;
-        let answers = join_all(crowd.iter().map(|buyer| buyer.reserve_any(&event, 8))).await;
+    async fn a_network_address_holds_at_most_sixty_four_tickets(app) {
+        let event = create_limited_event(app, 200).await;
+        let buyers = users_at(app, "127.0.0.2", 12).await;
+        let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 8))).await;
         assert_eq!(tickets_held(&answers), 64);
         for refused in answers.into_iter().filter(|answer| answer.status != 201) {
             assert_limited(refused);
         }
-        let elsewhere = users_at(app, "127.0.0.3", 1).await;
-        elsewhere[0].reserve_any(&event, 8).await.expect(201);
+        let at_other_address = users_at(app, "127.0.0.3", 1).await;
+        at_other_address[0].reserve_any(&event, 8).await.expect(201);
         // Addresses are kept only while an order is open.
         app.clock.advance(901);
         app.sweep().await;
@@ -174,9 +175,9 @@ on_both_engines! {
     }
 
     async fn thirty_buyers_behind_one_address_with_two_tickets_each_are_not_refused(app) {
-        let event = event_with(app, 100).await;
-        let school = users_at(app, "127.0.0.4", 30).await;
-        let answers = join_all(school.iter().map(|buyer| buyer.reserve_any(&event, 2))).await;
+        let event = create_limited_event(app, 100).await;
+        let buyers = users_at(app, "127.0.0.4", 30).await;
+        let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 2))).await;
         assert_eq!(tickets_held(&answers), 60);
         app.assert_sound().await;
     }
@@ -192,9 +193,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// As left by another version of the server.
+    /// Another version of the server may have left such an order.
     async fn an_ended_order_that_still_counts_is_released(app) {
-        let event = event_with(app, 40).await;
+        let event = create_limited_event(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 8).await.expect(201);
         app.run_sql("UPDATE tickets SET held_by = NULL, held_until = 0").await;
@@ -213,7 +214,7 @@ on_both_engines! {
         let buyer = app.user("buyer").await;
         let (locked, is_locked) = oneshot::channel();
         let (release, released) = oneshot::channel::<()>();
-        let rival = app.db.write(move |conn| Box::pin(async move {
+        let locking = app.db.write(move |conn| Box::pin(async move {
             sqlx::query("UPDATE tickets SET version = version").execute(conn).await?;
             locked.send(()).unwrap();
             released.await.unwrap();
@@ -229,14 +230,14 @@ on_both_engines! {
             release.send(()).unwrap();
             reserving.await.expect(201)
         };
-        let (order, _) = futures::join!(reserving, rival);
+        let (order, _) = futures::join!(reserving, locking);
         assert_eq!((order["status"].as_str(), order["secondsLeft"].as_i64()), (Some("created"), Some(900)));
         app.assert_sound().await;
     }
 
     /// Of two concurrent ends of an order, only one subtracts it from the usage of buyer and network.
     async fn two_concurrent_ends_of_an_order_release_it_once(app) {
-        let event = event_with(app, 8).await;
+        let event = create_limited_event(app, 8).await;
         let buyer = app.user("buyer").await;
         let kept = buyer.reserve_any(&event, 1).await.expect(201);
         let ends = [Outcome::Unpaid, Outcome::Cancelled, Outcome::Paid];
@@ -271,7 +272,7 @@ on_both_engines! {
     }
 
     async fn an_order_that_is_cancelled_while_it_expires_is_released_once(app) {
-        let event = event_with(app, 8).await;
+        let event = create_limited_event(app, 8).await;
         let buyer = app.user("buyer").await;
         for _ in 0..4 {
             let order = buyer.reserve_any(&event, 2).await.expect(201);

@@ -21,7 +21,7 @@ const DAY_SECONDS: i64 = 24 * 3600;
 const ABORTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// Cheaper than all other tickets in these tests.
-fn offer(seller: &Client, event: &Value) -> Offer {
+fn cheap_offer(seller: &Client, event: &Value) -> Offer {
     Offer {
         seller: seller.id.parse().unwrap(),
         event: event["id"].as_str().unwrap().parse().unwrap(),
@@ -30,27 +30,39 @@ fn offer(seller: &Client, event: &Value) -> Offer {
     }
 }
 
-async fn open(app: &App, seller: &Client, event: &Value, quantity: i64) -> Option<Staging> {
-    staging::open(&app.db, offer(seller, event), quantity, app.clock.now()).await
+async fn open_batch(app: &App, seller: &Client, event: &Value, quantity: i64) -> Option<Staging> {
+    staging::open(
+        &app.db,
+        cheap_offer(seller, event),
+        quantity,
+        app.clock.now(),
+    )
+    .await
 }
 
 /// Opens a batch of `quantity` tickets and stages `staged` of them.
-async fn stage(app: &App, seller: &Client, event: &Value, quantity: i64, staged: usize) -> Staging {
-    let batch = open(app, seller, event, quantity).await;
+async fn stage_batch(
+    app: &App,
+    seller: &Client,
+    event: &Value,
+    quantity: i64,
+    staged: usize,
+) -> Staging {
+    let batch = open_batch(app, seller, event, quantity).await;
     let mut batch = batch.expect("the seller has no open batch");
     assert!(batch.stage(&app.db, staged, app.clock.now()).await);
     batch
 }
 
-async fn publish(app: &App, staging: &Staging) -> bool {
+async fn publish_batch(app: &App, staging: &Staging) -> bool {
     staging.publish(&app.db).await
 }
 
-async fn abandon(app: &App, staging: &Staging) -> bool {
+async fn abandon_batch(app: &App, staging: &Staging) -> bool {
     staging.abandon(&app.db, app.clock.now()).await
 }
 
-async fn listed_at(reader: &Client, event: &Value) -> usize {
+async fn count_listed(reader: &Client, event: &Value) -> usize {
     let path = format!(
         "/api/tickets?limit=100&eventId={}",
         event["id"].as_str().unwrap()
@@ -59,7 +71,7 @@ async fn listed_at(reader: &Client, event: &Value) -> usize {
     list["tickets"].as_array().unwrap().len()
 }
 
-async fn available(app: &App, event: &Value) -> i64 {
+async fn count_available(app: &App, event: &Value) -> i64 {
     let event = event["id"].as_str().unwrap().parse().unwrap();
     app.api
         .tickets
@@ -69,7 +81,7 @@ async fn available(app: &App, event: &Value) -> i64 {
         .available
 }
 
-fn batch_of(event: &Value, quantity: i64) -> Value {
+fn batch_body(event: &Value, quantity: i64) -> Value {
     json!({"eventId": event["id"], "priceMinor": 2500, "quantity": quantity})
 }
 
@@ -79,7 +91,7 @@ on_both_engines! {
         let event = seller.event().await;
         let ids = seller.batch(&event, 250, 2500).await;
         assert_eq!(ids.len(), 250);
-        assert_eq!(available(app, &event).await, 250);
+        assert_eq!(count_available(app, &event).await, 250);
         let order = buyer.reserve_any(&event, 4).await.expect(201);
         buyer.pay_to_the_end(&order).await;
         app.assert_sound().await;
@@ -88,9 +100,9 @@ on_both_engines! {
     async fn staged_tickets_are_neither_shown_nor_sold(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
-        let batch = stage(app, &seller, &event, 3, 3).await;
-        assert_eq!(available(app, &event).await, 0);
-        assert_eq!(listed_at(&buyer, &event).await, 0);
+        let batch = stage_batch(app, &seller, &event, 3, 3).await;
+        assert_eq!(count_available(app, &event).await, 0);
+        assert_eq!(count_listed(&buyer, &event).await, 0);
         buyer.reserve_any(&event, 1).await.refused(409, "not_enough_tickets");
         let named = json!({"ticketIds": [batch.batch.span.0]});
         let named = buyer.post("/api/orders", named).await;
@@ -108,10 +120,10 @@ on_both_engines! {
         assert_eq!(order["tickets"][0]["id"], shown["id"]);
         buyer.cancel(&order).await.expect(204);
 
-        assert!(publish(app, &batch).await);
-        assert!(!publish(app, &batch).await, "once");
-        assert_eq!(available(app, &event).await, 4);
-        assert_eq!(listed_at(&buyer, &event).await, 4);
+        assert!(publish_batch(app, &batch).await);
+        assert!(!publish_batch(app, &batch).await, "published only once");
+        assert_eq!(count_available(app, &event).await, 4);
+        assert_eq!(count_listed(&buyer, &event).await, 4);
         let (all, _) = outbox::backlog(&app.db).await.unwrap();
         assert!(all >= waiting + 3, "{all} events in the outbox, {waiting} before");
         let order = buyer.reserve_any(&event, 3).await.expect(201);
@@ -120,39 +132,39 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A batch is either published or abandoned.
+    /// Nor is a published batch abandoned.
     async fn an_abandoned_batch_is_not_published(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        let lost = stage(app, &seller, &event, 2, 2).await;
-        assert!(abandon(app, &lost).await);
-        assert!(!publish(app, &lost).await);
-        assert!(!abandon(app, &lost).await);
-        let mut short = stage(app, &seller, &event, 3, 2).await;
-        assert!(!publish(app, &short).await, "one ticket is missing");
-        assert!(abandon(app, &short).await);
-        assert!(!short.stage(&app.db, 1, app.clock.now()).await, "into an abandoned batch");
-        let won = stage(app, &seller, &event, 2, 2).await;
-        assert!(publish(app, &won).await);
-        assert!(!abandon(app, &won).await);
+        let abandoned = stage_batch(app, &seller, &event, 2, 2).await;
+        assert!(abandon_batch(app, &abandoned).await);
+        assert!(!publish_batch(app, &abandoned).await);
+        assert!(!abandon_batch(app, &abandoned).await);
+        let mut incomplete = stage_batch(app, &seller, &event, 3, 2).await;
+        assert!(!publish_batch(app, &incomplete).await, "one ticket is missing");
+        assert!(abandon_batch(app, &incomplete).await);
+        assert!(!incomplete.stage(&app.db, 1, app.clock.now()).await, "into an abandoned batch");
+        let published = stage_batch(app, &seller, &event, 2, 2).await;
+        assert!(publish_batch(app, &published).await);
+        assert!(!abandon_batch(app, &published).await);
         app.tickets.delete_abandoned_batches().await.unwrap();
-        assert_eq!(available(app, &event).await, 2);
+        assert_eq!(count_available(app, &event).await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 1);
         app.assert_sound().await;
     }
 
-    /// Of two batches opened concurrently, after neither request has found an open one.
+    /// Also if both requests have found no open batch before they open their own.
     async fn a_second_batch_of_a_seller_is_not_opened(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let event = seller.event().await;
-        let first = open(app, &seller, &event, 2).await.unwrap();
-        assert!(open(app, &seller, &event, 2).await.is_none());
-        assert!(open(app, &other, &event, 2).await.is_some(), "another seller's");
-        let asked = seller.post("/api/tickets/batch", batch_of(&event, 150)).await;
+        let first = open_batch(app, &seller, &event, 2).await.unwrap();
+        assert!(open_batch(app, &seller, &event, 2).await.is_none());
+        assert!(open_batch(app, &other, &event, 2).await.is_some(), "another seller's");
+        let asked = seller.post("/api/tickets/batch", batch_body(&event, 150)).await;
         let refused = asked.refused(409, "listing_in_progress");
         assert_eq!(refused["retryAfterSeconds"], 5, "after 20 seconds");
-        assert!(abandon(app, &first).await);
+        assert!(abandon_batch(app, &first).await);
         seller.batch(&event, 150, 2500).await;
         app.assert_sound().await;
     }
@@ -161,7 +173,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let count_events = "SELECT COUNT(*) AS n FROM outbox WHERE aggregate_type = 'ticket'";
-        stage(app, &seller, &event, 500, 450).await;
+        stage_batch(app, &seller, &event, 500, 450).await;
         app.clock.advance(50);
         app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number(count_events).await, 450, "not yet considered stalled");
@@ -174,46 +186,46 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_batch_has_at_most_one_open_beside_it(app) {
+    async fn two_concurrent_batches_of_a_seller_are_published_in_turn(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        let open = "SELECT COUNT(*) AS n FROM listing_batches \
+        let count_open = "SELECT COUNT(*) AS n FROM listing_batches \
              WHERE publication IS NULL AND abandoned_at IS NULL";
         let (one, other) = tokio::join!(
-            seller.post("/api/tickets/batch", batch_of(&event, 150)),
-            seller.post("/api/tickets/batch", batch_of(&event, 150)),
+            seller.post("/api/tickets/batch", batch_body(&event, 150)),
+            seller.post("/api/tickets/batch", batch_body(&event, 150)),
         );
         // The second waits for the first.
         one.expect(201);
         other.expect(201);
-        assert_eq!(available(app, &event).await, 300);
-        assert_eq!(app.number(open).await, 0);
+        assert_eq!(count_available(app, &event).await, 300);
+        assert_eq!(app.number(count_open).await, 0);
         app.assert_sound().await;
     }
 
     async fn a_repeated_batch_request_lists_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        let body = batch_of(&event, 150);
+        let body = batch_body(&event, 150);
         let key = [("idempotency-key", "twice")];
-        let ask = || seller.json("POST", "/api/tickets/batch", &key, body.clone());
-        let first = ask().await.expect(201);
+        let request = || seller.json("POST", "/api/tickets/batch", &key, body.clone());
+        let first = request().await.expect(201);
         // As if the first response had not been stored.
         app.write_sql("DELETE FROM idempotency_keys WHERE key = $1", "twice".to_owned()).await;
-        assert_eq!(ask().await.expect(201), first);
-        assert_eq!(available(app, &event).await, 150);
+        assert_eq!(request().await.expect(201), first);
+        assert_eq!(count_available(app, &event).await, 150);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 150);
         app.assert_sound().await;
     }
 
-    async fn a_seller_lists_so_many_tickets_a_day(app) {
+    async fn a_seller_lists_a_limited_number_of_tickets_a_day(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let event = seller.event().await;
         seller.ticket(&event, 2500).await;
         app.write_sql("UPDATE listing_usage SET tickets = 99990 WHERE seller_id = $1", seller.id.clone()).await;
         app.limits_on();
         for quantity in [11, 150] {
-            let refused = seller.post("/api/tickets/batch", batch_of(&event, quantity)).await;
+            let refused = seller.post("/api/tickets/batch", batch_body(&event, quantity)).await;
             let body = refused.refused(409, "listing_limit");
             let wait = body["retryAfterSeconds"].as_i64().unwrap();
             assert!((1..=DAY_SECONDS + 1).contains(&wait), "{body}");
@@ -228,12 +240,12 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_event_that_has_begun_lists_nothing(app) {
+    async fn tickets_of_an_event_that_has_begun_are_not_listed(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        let begun = "UPDATE events SET starts_at = 1 WHERE id = $1";
-        app.write_sql(begun, event["id"].as_str().unwrap().to_owned()).await;
-        seller.post("/api/tickets/batch", batch_of(&event, 150)).await.refused(409, "event_over");
+        let begin_event = "UPDATE events SET starts_at = 1 WHERE id = $1";
+        app.write_sql(begin_event, event["id"].as_str().unwrap().to_owned()).await;
+        seller.post("/api/tickets/batch", batch_body(&event, 150)).await.refused(409, "event_over");
         app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
@@ -246,19 +258,19 @@ on_both_engines! {
         let used = "SELECT CAST(SUM(tickets) AS BIGINT) AS n FROM listing_usage";
         assert_eq!(app.number(used).await, 150);
         app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
-        let lost = open(app, &seller, &event, 10).await.unwrap();
-        assert!(abandon(app, &lost).await);
-        assert!(!abandon(app, &lost).await, "subtracted once");
+        let abandoned = open_batch(app, &seller, &event, 10).await.unwrap();
+        assert!(abandon_batch(app, &abandoned).await);
+        assert!(!abandon_batch(app, &abandoned).await, "subtracted once");
         assert_eq!(app.number(used).await, 150);
         app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
-        open(app, &seller, &event, 10).await.unwrap();
+        open_batch(app, &seller, &event, 10).await.unwrap();
         app.clock.advance(61);
         app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number(used).await, 150);
     }
 }
 
-async fn streams_reread_after_a_batch(database: Database) {
+async fn check_streams_reread_after_a_batch(database: Database) {
     let app = App::start_with(database, crate::support::Jobs::InProcess).await;
     let seller = app.user("seller").await;
     let event = seller.event().await;
@@ -277,16 +289,16 @@ async fn streams_reread_after_a_batch(database: Database) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_reread_after_a_batch_sqlite() {
-    streams_reread_after_a_batch(Database::sqlite()).await;
+    check_streams_reread_after_a_batch(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_reread_after_a_batch_postgres() {
-    streams_reread_after_a_batch(Database::postgres().await).await;
+    check_streams_reread_after_a_batch(Database::postgres().await).await;
 }
 
-/// Tickets of a batch whose server has crashed are not sold after the restart.
-async fn crash_during_a_batch(database: Database) {
+/// Asserts that the tickets of the batch are not sold after a restart.
+async fn check_crash_during_a_batch(database: Database) {
     let holds = Holds {
         seconds: 120,
         grace_seconds: 1,
@@ -301,7 +313,7 @@ async fn crash_during_a_batch(database: Database) {
             "POST",
             "/api/tickets/batch",
             &[("content-type", "application/json")],
-            batch_of(&event, 350).to_string(),
+            batch_body(&event, 350).to_string(),
         )
         .await;
     assert!(asked.is_err(), "the server crashes before it responds");
@@ -315,7 +327,7 @@ async fn crash_during_a_batch(database: Database) {
         .unwrap();
     conn.close().await.unwrap();
     shop.start(None).await;
-    assert_eq!(listed_at(&seller, &event).await, 0);
+    assert_eq!(count_listed(&seller, &event).await, 0);
     let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
     let began = std::time::Instant::now();
     while count(&mut conn, "SELECT COUNT(*) AS n FROM listing_batches").await > 0 {
@@ -331,7 +343,7 @@ async fn crash_during_a_batch(database: Database) {
     );
     conn.close().await.unwrap();
     seller.batch(&event, 150, 2500).await;
-    assert_eq!(listed_at(&seller, &event).await, 100, "a page of them");
+    assert_eq!(count_listed(&seller, &event).await, 100, "a page of them");
     shop.close().await;
 }
 
@@ -342,21 +354,20 @@ async fn count(conn: &mut AnyConnection, sql: &'static str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_server_crashes_is_not_sold_sqlite() {
-    crash_during_a_batch(Database::sqlite()).await;
+    check_crash_during_a_batch(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_server_crashes_is_not_sold_postgres() {
-    crash_during_a_batch(Database::postgres().await).await;
+    check_crash_during_a_batch(Database::postgres().await).await;
 }
 
-/// An account is deleted while its last batch is being published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_whose_batch_is_being_published_is_not_deleted_postgres() {
     let app = App::on_postgres().await;
     let seller = app.user("seller").await;
     let event = seller.event().await;
-    let batch = stage(&app, &seller, &event, 2, 2).await;
+    let batch = stage_batch(&app, &seller, &event, 2, 2).await;
     let mut publishing = AnyConnection::connect(&app.database.url).await.unwrap();
     publishing.execute("BEGIN").await.unwrap();
     for sql in [
@@ -368,7 +379,7 @@ async fn an_account_whose_batch_is_being_published_is_not_deleted_postgres() {
     ] {
         publishing.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }
-    let leaving = tokio::spawn({
+    let deleting = tokio::spawn({
         let seller = seller.clone();
         let body = json!({"password": PASSWORD});
         async move { seller.json("DELETE", "/api/user", &[], body).await }
@@ -380,7 +391,7 @@ async fn an_account_whose_batch_is_being_published_is_not_deleted_postgres() {
         tokio::task::yield_now().await;
     }
     publishing.execute("COMMIT").await.unwrap();
-    leaving.await.unwrap().refused(409, "account_sale_open");
-    assert_eq!(available(&app, &event).await, 2);
+    deleting.await.unwrap().refused(409, "account_sale_open");
+    assert_eq!(count_available(&app, &event).await, 2);
     app.close().await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Ends a test that hangs; speed is measured in other tests.
-const COMES_WITHIN: Duration = Duration::from_mins(1);
+const ARRIVES_WITHIN: Duration = Duration::from_mins(1);
 
 /// Reads server-sent events from an open response.
 pub struct Listener {
@@ -58,13 +58,13 @@ impl Listener {
                     .chunk()
                     .await
                     .unwrap()
-                    .expect("the stream goes on");
+                    .expect("the stream stays open");
                 self.text.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        tokio::time::timeout(COMES_WITHIN, read)
+        tokio::time::timeout(ARRIVES_WITHIN, read)
             .await
-            .expect("a message comes")
+            .expect("a message arrives")
     }
 
     /// Reads until a `reread` message.
@@ -77,13 +77,13 @@ impl Listener {
                     return;
                 }
                 let chunk = self.answer.chunk().await.unwrap();
-                let chunk = chunk.expect("the stream goes on");
+                let chunk = chunk.expect("the stream stays open");
                 self.text.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        tokio::time::timeout(COMES_WITHIN, read)
+        tokio::time::timeout(ARRIVES_WITHIN, read)
             .await
-            .expect("a message comes");
+            .expect("a message arrives");
     }
 
     /// The next message about this ticket with this status.
@@ -97,13 +97,13 @@ impl Listener {
     }
 }
 
-async fn story(database: Database) {
+async fn check_stream(database: Database) {
     let app = App::start_with(database, Jobs::InProcess).await;
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;
     let other = seller.event().await;
     let mut listener = Listener::open(&app.base, &event, None).await;
-    let elsewhere = seller.ticket(&other, 100).await;
+    let of_other_event = seller.ticket(&other, 100).await;
     let ticket = seller.ticket(&event, 2500).await;
     let (_, message) = listener.until(&ticket, "available").await;
     assert_eq!(
@@ -116,8 +116,8 @@ async fn story(database: Database) {
     listener.until(&ticket, "available").await;
     assert_eq!(buyer.order(&order).await["status"], "expired");
 
-    let mut back = Listener::open(&app.base, &event, Some(&at)).await;
-    let (_, missed) = back.next().await;
+    let mut reconnected = Listener::open(&app.base, &event, Some(&at)).await;
+    let (_, missed) = reconnected.next().await;
     assert_eq!(
         (&missed["id"], &missed["status"]),
         (&ticket["id"], &json!("available"))
@@ -127,22 +127,25 @@ async fn story(database: Database) {
         .send("GET", "/api/events/nothing/stream", &last, "")
         .await;
     assert_eq!(missing.status, 404);
-    assert_eq!(seller.ticket_now(&elsewhere).await["status"], "available");
+    assert_eq!(
+        seller.ticket_now(&of_other_event).await["status"],
+        "available"
+    );
     app.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sqlite() {
-    story(Database::sqlite()).await;
+async fn ticket_changes_are_streamed_sqlite() {
+    check_stream(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres() {
-    story(Database::postgres().await).await;
+async fn ticket_changes_are_streamed_postgres() {
+    check_stream(Database::postgres().await).await;
 }
 
-/// A stream's status, `Retry-After` and first chunk.
-async fn begins(base: &str, event: &Value, last: Option<&str>) -> (u16, String, String) {
+/// Opens a stream. Returns its status, `Retry-After` and first chunk.
+async fn open_stream(base: &str, event: &Value, last: Option<&str>) -> (u16, String, String) {
     // Without `Last-Event-ID`, no message is expected.
     let within = Duration::from_millis(if last.is_some() { 10_000 } else { 500 });
     let url = format!("{base}/api/events/{}/stream", event["id"].as_str().unwrap());
@@ -183,30 +186,30 @@ on_both_engines! {
             id(0).as_str(),
             id(0).to_uppercase().as_str(),
         ] {
-            let (status, _, text) = begins(&app.base, &event, Some(last)).await;
+            let (status, _, text) = open_stream(&app.base, &event, Some(last)).await;
             assert_eq!(status, 200, "{last}");
             assert_eq!(text, "event: reread\ndata: {}\n\n", "{last}");
         }
-        let (_, _, replayed) = begins(&app.base, &event, Some(&id(1198))).await;
+        let (_, _, replayed) = open_stream(&app.base, &event, Some(&id(1198))).await;
         assert_eq!(replayed.matches("event: ticket").count(), 1, "{replayed}");
-        let (_, _, nothing) = begins(&app.base, &event, None).await;
+        let (_, _, nothing) = open_stream(&app.base, &event, None).await;
         assert_eq!(nothing, "");
     }
 
-    async fn one_address_listens_only_so_often(app) {
+    async fn streams_of_one_address_are_limited(app) {
         let event = app.user("seller").await.event().await;
         app.limits_on();
         let mut open = Vec::new();
         for _ in 0..LISTENERS_PER_NETWORK {
             open.push(Listener::open(&app.base, &event, None).await);
         }
-        let (status, retry, text) = begins(&app.base, &event, None).await;
+        let (status, retry, text) = open_stream(&app.base, &event, None).await;
         assert_eq!((status, retry.as_str()), (429, "30"), "{text}");
         assert!(text.contains("too_many_requests"), "{text}");
         open.pop();
         let began = std::time::Instant::now();
-        while begins(&app.base, &event, None).await.0 != 200 {
-            assert!(began.elapsed() < Duration::from_secs(10), "a slot is released");
+        while open_stream(&app.base, &event, None).await.0 != 200 {
+            assert!(began.elapsed() < Duration::from_secs(10), "no slot was released");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Migrations of a populated database: no row is lost, wherever they were interrupted before, and the
-//! shop works afterwards.
+//! Migrations of a populated database: no row is lost, even if they were interrupted before, and the shop
+//! works afterwards.
 
 use crate::{
     audit::Shop,
@@ -14,9 +14,9 @@ use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The last migration of the version to upgrade from.
-const BEFORE: i64 = 20_261_128_000_019;
+const OLD_VERSION: i64 = 20_261_128_000_019;
 
-async fn tables_of(db: &Db) -> Vec<Table> {
+async fn list_tables(db: &Db) -> Vec<Table> {
     let mut conn = db.reads().acquire().await.unwrap();
     tables(&mut conn).await.unwrap()
 }
@@ -30,18 +30,18 @@ async fn count(db: &Db, table: &str) -> i64 {
 /// Copies the rows of `app`'s database to a new one with the old schema.
 async fn populate(app: &App, target: &Database) -> BTreeMap<String, i64> {
     let to = Db::connect(&target.url).await.unwrap();
-    to.migrate_to(BEFORE).await.unwrap();
-    let source = tables_of(&app.db).await;
-    let mut waiting = tables_of(&to).await;
-    waiting.retain(|table| table.name != "_sqlx_migrations");
+    to.migrate_to(OLD_VERSION).await.unwrap();
+    let source = list_tables(&app.db).await;
+    let mut remaining = list_tables(&to).await;
+    remaining.retain(|table| table.name != "_sqlx_migrations");
     let mut counts = BTreeMap::new();
-    while !waiting.is_empty() {
-        let names: Vec<String> = waiting.iter().map(|table| table.name.clone()).collect();
-        let ready = waiting.iter().position(|table| {
+    while !remaining.is_empty() {
+        let names: Vec<String> = remaining.iter().map(|table| table.name.clone()).collect();
+        let ready = remaining.iter().position(|table| {
             let mut refers = table.refers_to.iter();
             refers.all(|other| *other == table.name || !names.contains(other))
         });
-        let table = waiting.remove(ready.unwrap());
+        let table = remaining.remove(ready.unwrap());
         if source.iter().any(|known| known.name == table.name) {
             copy(app, &to, &table).await;
             counts.insert(table.name.clone(), count(&to, &table.name).await);
@@ -89,28 +89,28 @@ async fn copy(app: &App, to: &Db, table: &Table) {
     }
 }
 
-/// Checks what an empty database would hide: lost triggers, dangling references.
-async fn assert_whole(db: &Db, counts: &BTreeMap<String, i64>) {
+/// Asserts what an empty database could not show: no lost rows or triggers, no dangling references.
+async fn assert_complete(db: &Db, counts: &BTreeMap<String, i64>) {
     for (table, before) in counts {
         assert_eq!(count(db, table).await, *before, "{table}");
     }
     if db.engine() == platform::db::Engine::Sqlite {
-        let loose = query("PRAGMA foreign_key_check")
+        let dangling = query("PRAGMA foreign_key_check")
             .fetch_all(db.reads())
             .await;
-        assert!(loose.unwrap().is_empty());
+        assert!(dangling.unwrap().is_empty());
         let whole = query("PRAGMA integrity_check").fetch_one(db.reads()).await;
         assert_eq!(whole.unwrap().get::<String, _>(0), "ok");
         let triggers = "SELECT COUNT(*) AS n FROM sqlite_schema WHERE type = 'trigger'";
         let triggers = query(triggers).fetch_one(db.reads()).await.unwrap();
         assert!(
             triggers.get::<i64, _>("n") >= 2,
-            "the index of words is not kept"
+            "the triggers of the word index are missing"
         );
     }
 }
 
-async fn change(db: &Db, sql: &'static str) -> bool {
+async fn try_change(db: &Db, sql: &'static str) -> bool {
     let done = db.write(move |conn| {
         Box::pin(async move {
             query(sql)
@@ -122,8 +122,8 @@ async fn change(db: &Db, sql: &'static str) -> bool {
     done.await.is_ok_and(|rows| rows > 0)
 }
 
-#[expect(clippy::too_many_lines, reason = "one story")]
-async fn survives(app: &App, target: Database) {
+#[expect(clippy::too_many_lines, reason = "one sequence of steps")]
+async fn check_migration(app: &App, target: Database) {
     let shop = Shop::open(app).await;
     let counts = populate(app, &target).await;
     for table in [
@@ -142,11 +142,11 @@ async fn survives(app: &App, target: Database) {
         let _ = tokio::time::timeout(Duration::from_micros(micros), db.migrate()).await;
         db.close().await;
         let db = Db::connect(&target.url).await.unwrap();
-        assert_whole(&db, &counts).await;
+        assert_complete(&db, &counts).await;
         db.close().await;
     }
     let db = Db::open(&target.url).await.unwrap();
-    assert_whole(&db, &counts).await;
+    assert_complete(&db, &counts).await;
     let now = app.clock.now();
     let provider = Provider::Journal(shop.journal.clone());
     let report = audit(&db, provider, now).await.unwrap();
@@ -175,35 +175,35 @@ async fn survives(app: &App, target: Database) {
             true,
         ),
     ] {
-        assert_eq!(change(&db, sql).await, allowed, "{sql}");
+        assert_eq!(try_change(&db, sql).await, allowed, "{sql}");
     }
     db.close().await;
 
-    let there = App::start_with(target, Jobs::None).await;
-    there
+    let migrated = App::start_with(target, Jobs::None).await;
+    migrated
         .clock
-        .advance(app.clock_seconds() - there.clock_seconds());
-    let buyer = shop.buyer.at(&there.base);
+        .advance(app.clock_seconds() - migrated.clock_seconds());
+    let buyer = shop.buyer.at(&migrated.base);
     let order = buyer.reserve(&[&shop.free]).await.expect(201);
     buyer.pay(&order, "pm_card_visa").await.expect(201);
-    let seller = shop.seller.at(&there.base);
+    let seller = shop.seller.at(&migrated.base);
     let event = seller
         .event_with(serde_json::json!({"title": "Ümlaut Night"}))
         .await;
     let found = seller.get("/api/events?q=umlaut").await.expect(200);
     assert_eq!(
         found["events"][0]["id"], event["id"],
-        "the index of words is fed"
+        "the word index is updated"
     );
-    there.close().await;
+    migrated.close().await;
 }
 
 on_both_engines! {
-    async fn a_populated_database_is_migrated_whole_wherever_it_was_cut_off_before(app) {
+    async fn a_populated_database_is_migrated_completely_after_interruptions(app) {
         let target = match app.db.engine() {
             platform::db::Engine::Sqlite => Database::sqlite(),
             platform::db::Engine::Postgres => Database::postgres().await,
         };
-        survives(app, target).await;
+        check_migration(app, target).await;
     }
 }

@@ -3,7 +3,7 @@
 use crate::support::{Answer, App, Client, on_both_engines, path};
 use serde_json::{Value, json};
 
-async fn held(app: &App) -> (Client, Client, Value, Value) {
+async fn reserve_ticket(app: &App) -> (Client, Client, Value, Value) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -11,7 +11,7 @@ async fn held(app: &App) -> (Client, Client, Value, Value) {
 }
 
 /// Submits the form on the page of an expired order.
-async fn again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
+async fn reserve_again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
     let page = path("orders", order).replace("/api", "");
     let fields = [
         ("order_id", order["id"].as_str().unwrap()),
@@ -22,7 +22,7 @@ async fn again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
 
 on_both_engines! {
     async fn a_hold_is_extended_once_and_near_its_end(app) {
-        let (_, buyer, ticket, order) = held(app).await;
+        let (_, buyer, ticket, order) = reserve_ticket(app).await;
         assert_eq!(order["moreTimeSeconds"], 300);
         buyer.more_time(&order).await.refused(409, "too_early_for_more_time");
         app.clock.advance(600);
@@ -43,8 +43,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_extended_hold_keeps_the_grace_of_a_payment(app) {
-        let (_, buyer, _, order) = held(app).await;
+    async fn an_extended_hold_keeps_the_grace_period_of_a_payment(app) {
+        let (_, buyer, _, order) = reserve_ticket(app).await;
         let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         app.clock.advance(890);
         buyer.more_time(&order).await.expect(200);
@@ -56,9 +56,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Two tabs extend at once: one is refused.
     async fn of_two_concurrent_extensions_one_succeeds(app) {
-        let (_, buyer, _, order) = held(app).await;
+        let (_, buyer, _, order) = reserve_ticket(app).await;
         app.clock.advance(700);
         let (one, other) = tokio::join!(buyer.more_time(&order), buyer.more_time(&order));
         let (won, lost) = if one.status == 200 { (one, other) } else { (other, one) };
@@ -67,8 +66,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_ended_or_anothers_hold_is_not_extended(app) {
-        let (seller, buyer, ticket, order) = held(app).await;
+    async fn ended_holds_and_holds_of_others_are_not_extended(app) {
+        let (seller, buyer, ticket, order) = reserve_ticket(app).await;
         seller.more_time(&order).await.refused(404, "not_found");
         app.clock.advance(900);
         buyer.more_time(&order).await.refused(409, "order_expired");
@@ -81,7 +80,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Reserves the same tickets, or equivalent ones if they are gone.
+    /// Or equivalent ones, if they are held or sold.
     async fn tickets_of_an_expired_order_can_be_reserved_again(app) {
         let (seller, buyer, rival) = (app.user("seller").await, app.user("buyer").await, app.user("rival").await);
         let event = seller.event().await;
@@ -92,31 +91,31 @@ on_both_engines! {
         let ticket = in_stalls(2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         app.clock.advance(901);
-        let first = again(&buyer, &order, "a").await;
+        let first = reserve_again(&buyer, &order, "a").await;
         assert_eq!(first.status, 302);
-        let repeated = again(&buyer, &order, "a").await;
+        let repeated = reserve_again(&buyer, &order, "a").await;
         assert_eq!(first.header("location"), repeated.header("location"));
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
         rival.reserve(&[&ticket]).await.refused(409, "ticket_reserved");
         app.clock.advance(901);
         let taken = rival.reserve(&[&ticket]).await.expect(201);
         // Its ticket is held by another buyer: it is replaced by one that costs no more.
-        let dear = in_stalls(2501).await;
-        let elsewhere = seller.ticket(&event, 100).await;
-        again(&buyer, &order, "b").await;
-        assert_eq!(buyer.ticket_now(&dear).await["status"], "available", "it costs more");
-        assert_eq!(buyer.ticket_now(&elsewhere).await["status"], "available", "it is elsewhere");
-        let alike = in_stalls(2400).await;
-        let found = again(&buyer, &order, "b").await;
+        let expensive = in_stalls(2501).await;
+        let outside_section = seller.ticket(&event, 100).await;
+        reserve_again(&buyer, &order, "b").await;
+        assert_eq!(buyer.ticket_now(&expensive).await["status"], "available", "it costs more");
+        assert_eq!(buyer.ticket_now(&outside_section).await["status"], "available", "it is outside the section");
+        let similar = in_stalls(2400).await;
+        let found = reserve_again(&buyer, &order, "b").await;
         assert!(found.header("location").starts_with("/orders/"));
-        assert_eq!(buyer.ticket_now(&alike).await["status"], "reserved");
+        assert_eq!(buyer.ticket_now(&similar).await["status"], "reserved");
         assert_eq!(rival.order(&taken).await["status"], "created");
         app.assert_sound().await;
     }
 
     /// General admission is not replaced by a cheaper seat in a section.
-    async fn general_admission_is_replaced_by_the_same_offer_alone(app) {
-        let (seller, buyer, ticket, order) = held(app).await;
+    async fn general_admission_is_replaced_by_the_same_offer_only(app) {
+        let (seller, buyer, ticket, order) = reserve_ticket(app).await;
         app.clock.advance(901);
         let rival = app.user("rival").await;
         rival.reserve(&[&ticket]).await.expect(201);
@@ -124,12 +123,12 @@ on_both_engines! {
         let body = json!({"eventId": event["id"], "priceMinor": 100, "section": "Behind a pillar"});
         let pillar = seller.post("/api/tickets", body).await.expect(201);
         let cheaper = seller.ticket(&event, 2400).await;
-        again(&buyer, &order, "a").await;
+        reserve_again(&buyer, &order, "a").await;
         for left in [&pillar, &cheaper] {
             assert_eq!(buyer.ticket_now(left).await["status"], "available");
         }
         let same = seller.ticket(&event, 2500).await;
-        again(&buyer, &order, "a").await;
+        reserve_again(&buyer, &order, "a").await;
         assert_eq!(buyer.ticket_now(&same).await["status"], "reserved");
         app.assert_sound().await;
     }

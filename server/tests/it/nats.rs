@@ -27,38 +27,38 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Two cores may be busy with other tests.
-const PATIENCE: Duration = Duration::from_mins(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_mins(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer than a relay's lease.
-const LEASE_SECONDS: i64 = 7;
+const AFTER_LEASE_SECONDS: i64 = 7;
 
 /// Starts a relay of this shop's outbox, which runs until it is aborted.
-async fn relay(app: &App, broker: &Broker) -> JoinHandle<()> {
+async fn start_relay(app: &App, broker: &Broker) -> JoinHandle<()> {
     let relay = Relay::new(app.db.clone(), app.clock.clone(), broker.nats().await);
     tokio::spawn(relay.run())
 }
 
-async fn unpublished(app: &App) -> i64 {
+async fn count_unpublished(app: &App) -> i64 {
     platform::outbox::backlog(&app.db).await.unwrap().0
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+async fn wait_until(what: &str, mut is_reached: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
-    while !so().await {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        tokio::time::sleep(LOOK_AGAIN).await;
+    while !is_reached().await {
+        assert!(began.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn all_are_sent(app: &App) {
-    until("everything is sent", async || unpublished(app).await == 0).await;
+async fn wait_until_all_sent(app: &App) {
+    wait_until("everything is sent", async || {
+        count_unpublished(app).await == 0
+    })
+    .await;
 }
 
-/// The ids of all domain events.
-async fn told(app: &App) -> BTreeSet<String> {
+/// The ids of all domain events in the outbox.
+async fn read_event_ids(app: &App) -> BTreeSet<String> {
     let rows = query("SELECT id FROM outbox")
         .fetch_all(app.db.reads())
         .await
@@ -67,16 +67,16 @@ async fn told(app: &App) -> BTreeSet<String> {
 }
 
 /// Asserts that the stream has each event of the outbox once, in order.
-async fn all_arrived(app: &App, broker: &Broker) {
-    all_are_sent(app).await;
+async fn assert_all_arrived(app: &App, broker: &Broker) {
+    wait_until_all_sent(app).await;
     let messages = broker.messages().await;
     let arrived = in_order(&messages);
-    assert_eq!(arrived.len(), messages.len(), "an event came twice");
-    assert_eq!(arrived, told(app).await);
+    assert_eq!(arrived.len(), messages.len(), "an event arrived twice");
+    assert_eq!(arrived, read_event_ids(app).await);
 }
 
-/// Buyers who concurrently reserve, cancel and pay for the same tickets.
-async fn rush(app: &App, rounds: usize) {
+/// Has four buyers concurrently reserve, cancel and pay for the same tickets.
+async fn buy_concurrently(app: &App, rounds: usize) {
     let seller = app.user("seller").await;
     let event = seller.event().await;
     seller.batch(&event, 6, 2500).await;
@@ -84,7 +84,7 @@ async fn rush(app: &App, rounds: usize) {
         (0..4).map(async |buyer| app.user(&format!("buyer{buyer}")).await),
     );
     let buyers: Vec<Client> = buyers.await;
-    let acts = buyers.iter().enumerate().map(async |(number, buyer)| {
+    let purchases = buyers.iter().enumerate().map(async |(number, buyer)| {
         for round in 0..rounds {
             let reserved = buyer.reserve_any(&event, 2).await;
             if reserved.status == 201 {
@@ -96,11 +96,11 @@ async fn rush(app: &App, rounds: usize) {
             }
         }
     });
-    futures::future::join_all(acts).await;
+    futures::future::join_all(purchases).await;
 }
 
-/// Events of invented tickets, `versions` of each, in this order.
-fn made_up(tickets: usize, versions: i64) -> Vec<DomainEvent> {
+/// Makes events of invented tickets, `versions` of each, ordered by version.
+fn make_events(tickets: usize, versions: i64) -> Vec<DomainEvent> {
     let ids: Vec<Uuid> = (0..tickets).map(|_| Uuid::new_v4()).collect();
     let each = |version: i64| {
         ids.iter().map(move |id| {
@@ -111,26 +111,26 @@ fn made_up(tickets: usize, versions: i64) -> Vec<DomainEvent> {
     (1..=versions).flat_map(each).collect()
 }
 
-async fn write(app: &App, events: Vec<DomainEvent>) {
-    for some in events.chunks(1_000) {
-        let some = some.to_vec();
+async fn append_events(app: &App, events: Vec<DomainEvent>) {
+    for chunk in events.chunks(1_000) {
+        let chunk = chunk.to_vec();
         app.db
             .write(move |conn| {
-                Box::pin(async move { append(conn, Moment::from_micros(1), &some).await })
+                Box::pin(async move { append(conn, Moment::from_micros(1), &chunk).await })
             })
             .await
             .unwrap();
     }
 }
 
-fn row(id: &str, aggregate: &str, version: i64) -> String {
+fn insert_statement(id: &str, aggregate: &str, version: i64) -> String {
     format!(
         "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
          VALUES ('{id}', 'TicketUpdated', 'ticket', '{aggregate}', {version}, 1, '{{}}')"
     )
 }
 
-async fn write_rows(app: &App, rows: Vec<String>) {
+async fn execute(app: &App, rows: Vec<String>) {
     app.db
         .write(move |conn| {
             Box::pin(async move {
@@ -145,21 +145,21 @@ async fn write_rows(app: &App, rows: Vec<String>) {
 }
 
 on_both_engines! {
-    async fn everything_that_happens_at_once_arrives_in_order_and_once(app) {
+    async fn concurrent_events_arrive_in_order_and_once(app) {
         let broker = Broker::start().await;
-        let relay = relay(app, &broker).await;
-        rush(app, 8).await;
-        all_arrived(app, &broker).await;
+        let relay = start_relay(app, &broker).await;
+        buy_concurrently(app, 8).await;
+        assert_all_arrived(app, &broker).await;
         relay.abort();
         app.assert_sound().await;
     }
 
-    async fn a_message_is_as_it_is_promised(app) {
+    async fn a_message_has_the_documented_format(app) {
         let broker = Broker::start().await;
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
-        let relay = relay(app, &broker).await;
-        all_are_sent(app).await;
+        let relay = start_relay(app, &broker).await;
+        wait_until_all_sent(app).await;
         relay.abort();
         let messages = broker.messages().await;
         let id = ticket["id"].as_str().unwrap();
@@ -182,116 +182,116 @@ on_both_engines! {
         assert_eq!(kinds, ["user", "event", "ticket"]);
     }
 
-    async fn of_two_that_would_send_one_sends_and_the_other_goes_on_after_its_death(app) {
+    async fn a_second_relay_takes_over_from_one_that_was_aborted(app) {
         let broker = Broker::start().await;
-        let first = relay(app, &broker).await;
-        write(app, made_up(1, 1)).await;
-        all_are_sent(app).await;
-        let second = relay(app, &broker).await;
-        tokio::join!(rush(app, 3), write(app, made_up(3_000, 2)));
-        all_are_sent(app).await;
-        // It has the lease, and is aborted while it sends.
+        let first = start_relay(app, &broker).await;
+        append_events(app, make_events(1, 1)).await;
+        wait_until_all_sent(app).await;
+        let second = start_relay(app, &broker).await;
+        tokio::join!(buy_concurrently(app, 3), append_events(app, make_events(3_000, 2)));
+        wait_until_all_sent(app).await;
+        // The first relay has the lease, and is aborted while it sends.
         let before = broker.stream().await.info().await.unwrap().state.messages;
-        write(app, made_up(2_000, 4)).await;
-        until("some are sent", async || {
+        append_events(app, make_events(2_000, 4)).await;
+        wait_until("some are sent", async || {
             broker.stream().await.info().await.unwrap().state.messages > before
         }).await;
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
-        let left = unpublished(app).await;
-        assert!(left > 0, "it was too quick for this test");
-        app.clock.advance(LEASE_SECONDS);
-        all_arrived(app, &broker).await;
+        let left = count_unpublished(app).await;
+        assert!(left > 0, "the relay sent all events before it was aborted");
+        app.clock.advance(AFTER_LEASE_SECONDS);
+        assert_all_arrived(app, &broker).await;
         second.abort();
     }
 
     /// The previous holder's clock was an hour ahead, and it has ended: the lease must not last an hour.
-    async fn a_lease_that_no_right_clock_gives_holds_nobody_up(app) {
+    async fn a_lease_from_a_clock_that_is_ahead_does_not_delay_the_next_relay(app) {
         let broker = Broker::start().await;
         let ahead = (app.clock.now() + Duration::from_hours(1)).micros();
         let lease = format!("INSERT INTO leases (name, holder, held_until) VALUES ('events', 'gone', {ahead})");
-        write_rows(app, vec![lease]).await;
-        let sends = relay(app, &broker).await;
-        rush(app, 1).await;
-        all_arrived(app, &broker).await;
-        sends.abort();
-    }
-
-    async fn a_nats_that_stops_gets_everything_once_it_is_back(app) {
-        let mut broker = Broker::start().await;
-        let relay = relay(app, &broker).await;
-        rush(app, 2).await;
-        write(app, made_up(3_000, 3)).await;
-        until("some are sent", async || unpublished(app).await < 9_000).await;
-        broker.kill();
-        write(app, made_up(500, 3)).await;
-        assert!(unpublished(app).await > 0);
-        broker.go_on().await;
-        all_arrived(app, &broker).await;
+        execute(app, vec![lease]).await;
+        let relay = start_relay(app, &broker).await;
+        buy_concurrently(app, 1).await;
+        assert_all_arrived(app, &broker).await;
         relay.abort();
     }
 
-    async fn a_stream_that_is_there_stays_as_it_is(app) {
+    async fn all_events_are_sent_after_nats_has_restarted(app) {
+        let mut broker = Broker::start().await;
+        let relay = start_relay(app, &broker).await;
+        buy_concurrently(app, 2).await;
+        append_events(app, make_events(3_000, 3)).await;
+        wait_until("some are sent", async || count_unpublished(app).await < 9_000).await;
+        broker.kill();
+        append_events(app, make_events(500, 3)).await;
+        assert!(count_unpublished(app).await > 0);
+        broker.go_on().await;
+        assert_all_arrived(app, &broker).await;
+        relay.abort();
+    }
+
+    async fn an_existing_stream_keeps_its_configuration(app) {
         let broker = Broker::start().await;
-        let theirs = Config {
+        let existing = Config {
             name: STREAM.to_owned(),
             subjects: vec!["stagedoor.>".to_owned()],
             max_age: Duration::from_hours(48),
             storage: StorageType::Memory,
             ..Config::default()
         };
-        broker.jetstream().await.create_stream(&theirs).await.unwrap();
-        let relay = relay(app, &broker).await;
-        write(app, made_up(10, 2)).await;
-        all_arrived(app, &broker).await;
+        broker.jetstream().await.create_stream(&existing).await.unwrap();
+        let relay = start_relay(app, &broker).await;
+        append_events(app, make_events(10, 2)).await;
+        assert_all_arrived(app, &broker).await;
         relay.abort();
         let config = &broker.stream().await.info().await.unwrap().config.clone();
-        assert_eq!((config.max_age, config.storage), (theirs.max_age, StorageType::Memory));
+        assert_eq!((config.max_age, config.storage), (existing.max_age, StorageType::Memory));
     }
 
-    async fn a_stream_that_is_taken_away_is_made_again(app) {
+    async fn a_deleted_stream_is_created_again(app) {
         let broker = Broker::start().await;
-        let relay = relay(app, &broker).await;
-        write(app, made_up(1, 1)).await;
-        all_are_sent(app).await;
+        let relay = start_relay(app, &broker).await;
+        append_events(app, make_events(1, 1)).await;
+        wait_until_all_sent(app).await;
         let config = broker.stream().await.info().await.unwrap().config.clone();
         assert_eq!((config.subjects, config.storage), (vec!["stagedoor.>".to_owned()], StorageType::File));
         assert_eq!((config.max_age, config.max_messages), (Duration::ZERO, -1));
         broker.jetstream().await.delete_stream(STREAM).await.unwrap();
-        write(app, made_up(10, 2)).await;
-        all_are_sent(app).await;
+        append_events(app, make_events(10, 2)).await;
+        wait_until_all_sent(app).await;
         relay.abort();
         assert_eq!(in_order(&broker.messages().await).len(), 20);
     }
 
-    async fn twenty_thousand_events_that_wait_are_soon_sent(app) {
+    async fn a_backlog_of_twenty_thousand_events_is_sent(app) {
         let broker = Broker::start().await;
-        write(app, made_up(4_000, 5)).await;
+        append_events(app, make_events(4_000, 5)).await;
         let began = Instant::now();
-        let relay = relay(app, &broker).await;
-        all_arrived(app, &broker).await;
+        let relay = start_relay(app, &broker).await;
+        assert_all_arrived(app, &broker).await;
         println!("20 000 events took {:?}", began.elapsed());
         relay.abort();
     }
 
     /// Clocks of machines differ, so a later event may have a smaller id.
-    async fn an_earlier_version_goes_first_whatever_the_ids_say(app) {
+    async fn an_earlier_version_is_sent_first_whatever_its_id(app) {
         let broker = Broker::start().await;
         let id = |number: usize| format!("01980000-0000-7000-8000-{number:012}");
         let rows = |from: usize, version: i64| -> Vec<String> {
             (0..1_500)
-                .map(|ticket| row(&id(from + ticket), &format!("ticket-{ticket}"), version))
+                .map(|ticket| insert_statement(&id(from + ticket), &format!("ticket-{ticket}"), version))
                 .collect()
         };
-        write_rows(app, rows(0, 3)).await;
-        write_rows(app, rows(10_000, 2)).await;
-        write_rows(app, rows(20_000, 1)).await;
-        let relay = relay(app, &broker).await;
-        all_arrived(app, &broker).await;
+        execute(app, rows(0, 3)).await;
+        execute(app, rows(10_000, 2)).await;
+        execute(app, rows(20_000, 1)).await;
+        let relay = start_relay(app, &broker).await;
+        assert_all_arrived(app, &broker).await;
         relay.abort();
     }
 
-    async fn an_event_that_nats_refuses_holds_up_its_own_aggregate_alone(app) {
+    async fn an_event_that_nats_refuses_delays_its_own_aggregate_only(app) {
         let broker = Broker::start_with("max_payload: 2048").await;
         let large = json!({"description": "x".repeat(4_000)});
         let id = Uuid::new_v4();
@@ -299,10 +299,10 @@ on_both_engines! {
             let data = if version == 1 { &large } else { &Value::Null };
             DomainEvent::new(EventType::EventUpdated, id, version, data)
         });
-        write(app, refused.collect()).await;
-        let relay = relay(app, &broker).await;
-        write(app, made_up(1_500, 2)).await;
-        until("all others are sent", async || unpublished(app).await == 2).await;
+        append_events(app, refused.collect()).await;
+        let relay = start_relay(app, &broker).await;
+        append_events(app, make_events(1_500, 2)).await;
+        wait_until("all others are sent", async || count_unpublished(app).await == 2).await;
         relay.abort();
         assert_eq!(in_order(&broker.messages().await).len(), 3_000);
     }
@@ -310,27 +310,27 @@ on_both_engines! {
 
 /// Only on PostgreSQL: SQLite has a single writer, so nothing commits out of order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_commits_late_with_an_early_id_is_sent() {
+async fn an_event_that_commits_late_with_an_early_id_is_sent() {
     let app = App::on_postgres().await;
     let broker = Broker::start().await;
     let mut late = app.db.reads().begin().await.unwrap();
     let early_id = "01900000-0000-7000-8000-000000000000";
-    query(AssertSqlSafe(row(early_id, "late", 1)))
+    query(AssertSqlSafe(insert_statement(early_id, "late", 1)))
         .execute(&mut *late)
         .await
         .unwrap();
-    let relay = relay(&app, &broker).await;
-    write(&app, made_up(10, 2)).await;
-    all_are_sent(&app).await;
+    let relay = start_relay(&app, &broker).await;
+    append_events(&app, make_events(10, 2)).await;
+    wait_until_all_sent(&app).await;
     late.commit().await.unwrap();
-    assert!(unpublished(&app).await > 0);
-    all_arrived(&app, &broker).await;
+    assert!(count_unpublished(&app).await > 0);
+    assert_all_arrived(&app, &broker).await;
     relay.abort();
     app.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_signs_in_to_nats_is_let_in() {
+async fn the_relay_authenticates_to_nats_with_a_password() {
     let broker = Broker::start_with("authorization { user: ann, password: \"p@ss:word\" }").await;
     let app = App::on_sqlite().await;
     let url = broker.url().replace("//", "//ann:p%40ss%3Aword@");
@@ -338,15 +338,15 @@ async fn who_signs_in_to_nats_is_let_in() {
         .await
         .unwrap();
     let relay = tokio::spawn(Relay::new(app.db.clone(), app.clock.clone(), nats).run());
-    write(&app, made_up(1, 1)).await;
-    all_are_sent(&app).await;
+    append_events(&app, make_events(1, 1)).await;
+    wait_until_all_sent(&app).await;
     relay.abort();
     app.close().await;
 }
 
 /// Runs the binary: NATS may start later, and events are then sent within a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shop_opens_without_its_nats_and_says_so() {
+async fn the_server_starts_without_nats_and_reports_it() {
     let holds = Holds {
         seconds: 60,
         grace_seconds: 60,
@@ -359,30 +359,30 @@ async fn a_shop_opens_without_its_nats_and_says_so() {
     let ready = visitor.get("/readyz").await.expect(200);
     assert_eq!(ready["events"], "away", "{ready}");
     Client::sign_up(&shop.base, "ann").await;
-    let figures = async || visitor.page("/metrics").await.text;
-    let now = figures().await;
+    let metrics = async || visitor.page("/metrics").await.text;
+    let now = metrics().await;
     assert!(now.contains("stagedoor_nats_up 0\n"), "{now}");
     assert!(now.contains("stagedoor_outbox_unpublished 1\n"), "{now}");
     broker.go_on().await;
-    until("it is ready with NATS", async || {
+    wait_until("it is ready with NATS", async || {
         visitor.get("/readyz").await.body["events"] == "ok"
     })
     .await;
-    let sent = async || figures().await.contains("stagedoor_outbox_unpublished 0\n");
-    until("what happened before is sent", sent).await;
+    let sent = async || metrics().await.contains("stagedoor_outbox_unpublished 0\n");
+    wait_until("the earlier events are sent", sent).await;
     // The delay of a busy machine varies: the fastest try shows the relay's own time.
     let mut took = Vec::new();
     for name in ["bob", "cleo", "dan"] {
         Client::sign_up(&shop.base, name).await;
         let began = Instant::now();
-        until("it is sent", sent).await;
+        wait_until("it is sent", sent).await;
         took.push(began.elapsed());
     }
     assert!(
         took.iter().min() < Some(&Duration::from_secs(1)),
         "{took:?}"
     );
-    let now = figures().await;
+    let now = metrics().await;
     assert!(now.contains("stagedoor_nats_up 1\n"), "{now}");
     assert!(now.contains("stagedoor_outbox_lag_seconds 0\n"), "{now}");
     assert!(
@@ -394,7 +394,7 @@ async fn a_shop_opens_without_its_nats_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_nats_url_that_is_none_ends_the_start_with_a_sentence() {
+async fn an_invalid_nats_url_is_reported_in_one_line_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path(), &["serve"]);
     command.env("NATS_URL", "http://secret@nats.example");
@@ -402,11 +402,11 @@ async fn a_nats_url_that_is_none_ends_the_start_with_a_sentence() {
         .stderr(std::process::Stdio::piped())
         .output()
         .unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(!ended.status.success(), "{said}");
+    let output = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success(), "{output}");
     assert!(
-        said.contains("NATS_URL: ") && !said.contains("secret"),
-        "{said}"
+        output.contains("NATS_URL: ") && !output.contains("secret"),
+        "{output}"
     );
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(output.lines().count(), 1, "{output}");
 }

@@ -1,4 +1,4 @@
-//! Passes: who has one, checking them, and the PDF and calendar files.
+//! Passes: who gets them, how they are checked, and the PDF and calendar files.
 
 #[path = "../../ticket-pdf/tests/reading/mod.rs"]
 mod reading;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use shop::mail::Folder;
 use std::sync::Arc;
 
-/// A seller, a buyer, and an order of two tickets paid with this card.
-async fn bought(app: &App, card: &str) -> (Client, Client, Value) {
+/// Returns a seller, a buyer, and an order of two tickets paid with this card.
+async fn buy(app: &App, card: &str) -> (Client, Client, Value) {
     let (seller, buyer) = (app.user("Sally").await, app.user("Bea").await);
     let event = seller
         .event_with(json!({"title": "Лебединое озеро; Swan Lake"}))
@@ -29,26 +29,26 @@ async fn bought(app: &App, card: &str) -> (Client, Client, Value) {
     (seller, buyer, order)
 }
 
-async fn passes(buyer: &Client, order: &Value) -> Vec<Value> {
+async fn list_passes(buyer: &Client, order: &Value) -> Vec<Value> {
     let found = buyer
         .get(&format!("{}/passes", path("orders", order)))
         .await;
     found.expect(200)["passes"].as_array().unwrap().clone()
 }
 
-async fn check(checker: &Client, pass: &Value) -> Value {
+async fn check_pass(checker: &Client, pass: &Value) -> Value {
     let body = json!({"pass": pass["pass"]});
     checker.post("/api/passes/check", body).await.expect(200)
 }
 
-fn file(order: &Value, name: &str) -> String {
+fn file_path(order: &Value, name: &str) -> String {
     format!("/orders/{}/{name}", order["id"].as_str().unwrap())
 }
 
 on_both_engines! {
-    async fn a_pass_can_be_checked_without_the_shop(app) {
-        let (_, buyer, order) = bought(app, "pm_card_visa").await;
-        let passes = passes(&buyer, &order).await;
+    async fn a_pass_can_be_verified_offline_with_the_public_key(app) {
+        let (_, buyer, order) = buy(app, "pm_card_visa").await;
+        let passes = list_passes(&buyer, &order).await;
         assert_eq!(passes.len(), 2);
         let keys = app.anonymous().get("/api/passes/keys").await.expect(200);
         assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
@@ -77,9 +77,9 @@ on_both_engines! {
         let event = ann.event().await;
         let order = buyer.reserve(&[&bob.ticket(&event, 2500).await]).await.expect(201);
         buyer.pay(&order, "pm_card_visa").await.expect(201);
-        let pass = passes(&buyer, &order).await.remove(0);
+        let pass = list_passes(&buyer, &order).await.remove(0);
         for checker in [&ann, &bob] {
-            let checked = check(checker, &pass).await;
+            let checked = check_pass(checker, &pass).await;
             assert_eq!(checked["status"], "valid");
             assert_eq!(checked["label"], "General admission");
             assert_eq!((&checked["ticketId"], &checked["orderId"]), (&pass["ticketId"], &order["id"]));
@@ -91,18 +91,18 @@ on_both_engines! {
         }
         app.anonymous().post("/api/passes/check", body).await.refused(401, "sign_in_required");
         app.make_operator(&stranger).await;
-        assert_eq!(check(&stranger, &pass).await["status"], "valid");
+        assert_eq!(check_pass(&stranger, &pass).await["status"], "valid");
     }
 
     async fn a_changed_pass_is_unknown(app) {
-        let (seller, buyer, order) = bought(app, "pm_card_visa").await;
-        let passes = passes(&buyer, &order).await;
+        let (seller, buyer, order) = buy(app, "pm_card_visa").await;
+        let passes = list_passes(&buyer, &order).await;
         let text = passes[0]["pass"].as_str().unwrap();
         let other = passes[1]["pass"].as_str().unwrap();
         let (signed, _) = text.rsplit_once('.').unwrap();
         let (_, signature) = other.rsplit_once('.').unwrap();
         let swapped = json!({"pass": format!("{signed}.{signature}")});
-        let checked = check(&seller, &swapped).await;
+        let checked = check_pass(&seller, &swapped).await;
         assert_eq!(checked, json!({"status": "unknown", "ticketId": null, "eventId": null, "orderId": null, "label": null}));
         for nonsense in ["", "SD1.x.y", "https://example.com"] {
             seller.post("/api/passes/check", json!({"pass": nonsense})).await.invalid("pass");
@@ -110,46 +110,46 @@ on_both_engines! {
         seller.post("/api/passes/check", json!({})).await.invalid("pass");
     }
 
-    async fn a_refund_ends_the_pass_and_the_next_buyer_gets_another(app) {
-        let (seller, buyer, order) = bought(app, "pm_card_visa").await;
-        let old = passes(&buyer, &order).await;
+    async fn a_refund_invalidates_the_pass(app) {
+        let (seller, buyer, order) = buy(app, "pm_card_visa").await;
+        let old = list_passes(&buyer, &order).await;
         let first = json!({"id": old[0]["ticketId"]});
         seller.refund(&[&first]).await.expect(201);
-        assert_eq!(check(&seller, &old[0]).await["status"], "refunded");
-        assert_eq!(check(&seller, &old[1]).await["status"], "valid");
-        assert_eq!(passes(&buyer, &order).await, old[1..], "the other is unchanged");
-        let page = buyer.page(&file(&order, "tickets")).await;
+        assert_eq!(check_pass(&seller, &old[0]).await["status"], "refunded");
+        assert_eq!(check_pass(&seller, &old[1]).await["status"], "valid");
+        assert_eq!(list_passes(&buyer, &order).await, old[1..], "the other is unchanged");
+        let page = buyer.page(&file_path(&order, "tickets")).await;
         assert_eq!(page.text.matches("class=\"qr\"").count(), 1);
         seller.refund_order(&order).await.expect(201);
-        assert!(passes(&buyer, &order).await.is_empty());
+        assert!(list_passes(&buyer, &order).await.is_empty());
         for name in ["tickets", "tickets.pdf", "calendar.ics"] {
-            assert_eq!(buyer.page(&file(&order, name)).await.status, 404, "{name}");
+            assert_eq!(buyer.page(&file_path(&order, name)).await.status, 404, "{name}");
         }
     }
 
     /// A printed pass is valid again once the bank has returned the refund.
     async fn a_refund_that_fails_leaves_the_pass_valid(app) {
-        let (seller, buyer, order) = bought(app, "pm_card_refundFail").await;
-        let before = passes(&buyer, &order).await;
+        let (seller, buyer, order) = buy(app, "pm_card_refundFail").await;
+        let before = list_passes(&buyer, &order).await;
         seller.refund_order(&order).await.expect(201);
-        assert_eq!(check(&seller, &before[0]).await["status"], "refunded");
+        assert_eq!(check_pass(&seller, &before[0]).await["status"], "refunded");
         app.clock.advance(3 * 24 * 3600);
         app.webhooks_arrive().await;
-        assert_eq!(check(&seller, &before[0]).await["status"], "valid");
-        assert_eq!(passes(&buyer, &order).await.len(), 2);
+        assert_eq!(check_pass(&seller, &before[0]).await["status"], "valid");
+        assert_eq!(list_passes(&buyer, &order).await.len(), 2);
     }
 
-    async fn what_is_not_paid_or_not_ones_own_has_no_pass(app) {
-        let (seller, buyer, order) = bought(app, "pm_card_visa").await;
+    async fn unpaid_orders_and_other_users_get_no_passes(app) {
+        let (seller, buyer, order) = buy(app, "pm_card_visa").await;
         let stranger = app.user("stranger").await;
         let open = buyer.reserve(&[&seller.ticket(&seller.event().await, 100).await]).await.expect(201);
-        assert!(passes(&buyer, &open).await.is_empty());
+        assert!(list_passes(&buyer, &open).await.is_empty());
         for name in ["tickets", "tickets.pdf", "calendar.ics"] {
-            assert_eq!(buyer.page(&file(&open, name)).await.status, 404, "{name}");
+            assert_eq!(buyer.page(&file_path(&open, name)).await.status, 404, "{name}");
             for other in [&seller, &stranger] {
-                assert_eq!(other.page(&file(&order, name)).await.status, 404, "{name}");
+                assert_eq!(other.page(&file_path(&order, name)).await.status, 404, "{name}");
             }
-            let asked = app.anonymous().page(&file(&order, name)).await;
+            let asked = app.anonymous().page(&file_path(&order, name)).await;
             assert!([302, 303].contains(&asked.status), "{name}: {}", asked.status);
             assert!(asked.header("location").starts_with("/signin?next=/orders/"), "{name}");
         }
@@ -159,15 +159,15 @@ on_both_engines! {
     }
 
     async fn an_order_has_a_pdf_and_a_calendar_file(app) {
-        let (_, buyer, order) = bought(app, "pm_card_visa").await;
-        let pdf = buyer.page(&file(&order, "tickets.pdf")).await;
+        let (_, buyer, order) = buy(app, "pm_card_visa").await;
+        let pdf = buyer.page(&file_path(&order, "tickets.pdf")).await;
         assert_eq!((pdf.status, pdf.header("content-type")), (200, "application/pdf"));
         assert!(pdf.header("content-disposition").starts_with("attachment; filename=\"tickets-"));
         assert_eq!(pdf.header("cache-control"), "no-store");
         assert!(pdf.text.starts_with("%PDF-"));
         assert_eq!(pdf.text.matches("/Type /Page\n").count(), 2);
 
-        let ics = buyer.page(&file(&order, "calendar.ics")).await;
+        let ics = buyer.page(&file_path(&order, "calendar.ics")).await;
         assert_eq!((ics.status, ics.header("content-type")), (200, "text/calendar; charset=utf-8"));
         assert!(ics.text.split("\r\n").all(|line| line.len() <= 75), "{}", ics.text);
         let unfolded = ics.text.replace("\r\n ", "");
@@ -216,12 +216,12 @@ on_both_engines! {
     }
 
     async fn the_pages_show_the_passes(app) {
-        let (_, buyer, order) = bought(app, "pm_card_visa").await;
+        let (_, buyer, order) = buy(app, "pm_card_visa").await;
         let code = &order["id"].as_str().unwrap()[28..].to_uppercase();
         let page = buyer.page(&format!("/orders/{}", order["id"].as_str().unwrap())).await;
         assert_eq!(page.text.matches("class=\"qr\"").count(), 2);
-        for said in [&format!("{}-{}", &code[..4], &code[4..]), "Sally", "tickets.pdf", "calendar.ics", "BST"] {
-            assert!(page.text.contains(said), "{said}");
+        for text in [&format!("{}-{}", &code[..4], &code[4..]), "Sally", "tickets.pdf", "calendar.ics", "BST"] {
+            assert!(page.text.contains(text), "{text}");
         }
         let tickets = buyer.page("/tickets").await.text;
         assert_eq!(tickets.matches("class=\"qr\"").count(), 2);

@@ -1,15 +1,15 @@
 //! The visible part of a picture, and the picture form of a newly created event.
 
 use crate::{
-    pictures::{JPEG, RED, file, form_at, id, is_near, shown},
+    pictures::{JPEG_TYPE, RED, encode, fetch_picture, id, is_near, submit_picture_at},
     support::{App, on_both_engines, path},
 };
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage};
 
 const GREEN: [u8; 3] = [30, 160, 60];
 
-/// Red, with a green band at the top and at the bottom. If both are visible, the whole picture is.
-fn banded(width: u32, height: u32) -> RgbImage {
+/// A red picture with green bands at top and bottom. If both are visible, so is the whole picture.
+fn with_bands(width: u32, height: u32) -> RgbImage {
     let band = height / 8;
     RgbImage::from_fn(width, height, |_, y| {
         Rgb(if (band..height - band).contains(&y) {
@@ -24,8 +24,8 @@ on_both_engines! {
     async fn the_visible_part_is_chosen_and_a_square_poster_is_shown_whole(app) {
         let creator = app.user("creator").await;
         let event = creator.event().await;
-        let poster = file(&banded(1000, 1000), ImageFormat::Png);
-        let path_ = format!("{}/picture", path("events", &event));
+        let poster = encode(&with_bands(1000, 1000), ImageFormat::Png);
+        let picture_path = format!("{}/picture", path("events", &event));
         let ends = |image: &DynamicImage| {
             let (width, height) = image.dimensions();
             assert_eq!(height, width * 5 / 8);
@@ -35,19 +35,19 @@ on_both_engines! {
             ("", [true, true]), ("?fit=auto", [true, true]), ("?fit=whole", [true, true]),
             ("?fit=start", [true, false]), ("?fit=end", [false, true]), ("?fit=middle", [false, false]),
         ] {
-            let answer = creator.send("PUT", &format!("{path_}{fit}"), &JPEG, poster.clone()).await;
-            assert_eq!(ends(&shown(app, &answer.expect(200)).await), expected, "{fit}");
+            let answer = creator.send("PUT", &format!("{picture_path}{fit}"), &JPEG_TYPE, poster.clone()).await;
+            assert_eq!(ends(&fetch_picture(app, &answer.expect(200)).await), expected, "{fit}");
         }
-        let tall = file(&banded(1000, 2000), ImageFormat::Png);
+        let tall = encode(&with_bands(1000, 2000), ImageFormat::Png);
         for (fit, expected) in [("start", [true, false]), ("end", [false, true]), ("auto", [true, true])] {
             let fields = [("fit", fit), ("after", "sell")];
             let page = format!("/events/{}/picture", id(&event));
-            let answer = form_at(&creator, &event, &page, &fields, &tall).await;
+            let answer = submit_picture_at(&creator, &event, &page, &fields, &tall).await;
             assert_eq!(answer.header("location"), format!("/sell?event={}", id(&event)));
             let event = creator.get(&path("events", &event)).await.expect(200);
-            assert_eq!(ends(&shown(app, &event).await), expected, "{fit}");
+            assert_eq!(ends(&fetch_picture(app, &event).await), expected, "{fit}");
         }
-        creator.send("PUT", &format!("{path_}?fit=upside"), &JPEG, poster).await.invalid("fit");
+        creator.send("PUT", &format!("{picture_path}?fit=upside"), &JPEG_TYPE, poster).await.invalid("fit");
         app.assert_sound().await;
     }
 
@@ -56,7 +56,7 @@ on_both_engines! {
         let event = creator.event().await;
         let page = format!("/events/{}/picture", id(&event));
         for sent in [b"words".to_vec(), vec![0xff; 70 * 1024 * 1024]] {
-            let answer = form_at(&creator, &event, &page, &[("fit", "start"), ("after", "sell")], &sent).await;
+            let answer = submit_picture_at(&creator, &event, &page, &[("fit", "start"), ("after", "sell")], &sent).await;
             assert_eq!(answer.header("location"), page);
             let shown = creator.page(&page).await.text;
             assert!(shown.contains("event-picture-picture-error"), "{shown}");

@@ -4,7 +4,7 @@ use crate::support::{App, Client, on_both_engines, path};
 use serde_json::{Value, json};
 
 /// A seller, and a buyer of `count` of the seller's tickets at 25.00 each.
-pub async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
+pub async fn buy(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;
     let mut tickets = Vec::new();
@@ -17,14 +17,14 @@ pub async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Val
     (seller, buyer, order, tickets)
 }
 
-async fn owed(seller: &Client) -> Value {
+async fn get_owed(seller: &Client) -> Value {
     seller.get("/api/user/owed").await.expect(200)["owed"].clone()
 }
 
 on_both_engines! {
     async fn a_seller_refunds_a_whole_order(app) {
-        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
-        assert_eq!(owed(&seller).await, json!([{"amountMinor": 5000, "currency": "GBP"}]));
+        let (seller, buyer, order, tickets) = buy(app, 2, "pm_card_visa").await;
+        assert_eq!(get_owed(&seller).await, json!([{"amountMinor": 5000, "currency": "GBP"}]));
         let refund = seller.refund_order(&order).await.expect(201);
         assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(5000)));
         assert_eq!(refund["ticketIds"].as_array().unwrap().len(), 2);
@@ -33,7 +33,7 @@ on_both_engines! {
             assert_eq!(buyer.ticket_now(ticket).await["status"], "withdrawn");
         }
         assert_eq!(app.captured_minor(), 0);
-        assert_eq!(owed(&seller).await, json!([{"amountMinor": 0, "currency": "GBP"}]));
+        assert_eq!(get_owed(&seller).await, json!([{"amountMinor": 0, "currency": "GBP"}]));
         assert_eq!(
             buyer.timeline(&order).await,
             ["reserved", "payment_begun", "paid", "refund_begun", "refunded"]
@@ -47,7 +47,7 @@ on_both_engines! {
     }
 
     async fn one_ticket_of_an_order_is_refunded_and_the_others_stay(app) {
-        let (seller, buyer, order, tickets) = bought(app, 3, "pm_card_visa").await;
+        let (seller, buyer, order, tickets) = buy(app, 3, "pm_card_visa").await;
         let refund = seller.refund(&[&tickets[1]]).await.expect(201);
         assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(2500)));
         assert_eq!(buyer.order(&order).await["status"], "complete");
@@ -63,7 +63,7 @@ on_both_engines! {
     }
 
     async fn only_the_seller_and_operators_can_refund(app) {
-        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        let (seller, buyer, order, tickets) = buy(app, 2, "pm_card_visa").await;
         let stranger = app.user("stranger").await;
         for other in [&buyer, &stranger] {
             other.refund(&[&tickets[0]]).await.refused(404, "not_found");
@@ -73,7 +73,7 @@ on_both_engines! {
         assert_eq!(app.captured_minor(), 5000);
         app.make_operator(&stranger).await;
         let refund = stranger.refund(&[&tickets[0]]).await.expect(201);
-        assert_eq!(seller.get(&path("refunds", &refund)).await.status, 404, "the seller did not ask");
+        assert_eq!(seller.get(&path("refunds", &refund)).await.status, 404, "the operator requested it");
         stranger.refund_order(&order).await.expect(201);
         assert_eq!(buyer.order(&order).await["status"], "refunded");
         app.assert_sound().await;
@@ -89,14 +89,14 @@ on_both_engines! {
         ann.refund_order(&order).await.refused(404, "not_found");
         ann.refund(&[&of_ann, &of_bob]).await.refused(404, "not_found");
         bob.refund(&[&of_bob]).await.expect(201);
-        assert_eq!(owed(&ann).await[0]["amountMinor"], 2500);
-        assert_eq!(owed(&bob).await[0]["amountMinor"], 0);
+        assert_eq!(get_owed(&ann).await[0]["amountMinor"], 2500);
+        assert_eq!(get_owed(&bob).await[0]["amountMinor"], 0);
         assert_eq!(app.captured_minor(), 2500);
         app.assert_sound().await;
     }
 
     async fn invalid_requests_are_refused_with_their_field(app) {
-        let (seller, _, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        let (seller, _, order, tickets) = buy(app, 1, "pm_card_visa").await;
         seller.post("/api/refunds", json!({})).await.invalid("ticketIds");
         seller.post("/api/refunds", json!({"ticketIds": []})).await.invalid("ticketIds");
         let both = json!({"ticketIds": [tickets[0]["id"]], "orderId": order["id"]});
@@ -109,7 +109,7 @@ on_both_engines! {
     }
 
     async fn two_concurrent_requests_refund_once(app) {
-        let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        let (seller, buyer, order, tickets) = buy(app, 1, "pm_card_visa").await;
         let operator = app.user("operator").await;
         app.make_operator(&operator).await;
         for _ in 0..3 {
@@ -132,7 +132,7 @@ on_both_engines! {
 
     /// The tickets stay with the buyer until the refund has succeeded.
     async fn a_pending_refund_ends_by_its_webhook(app) {
-        let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_pendingRefund").await;
+        let (seller, buyer, order, tickets) = buy(app, 1, "pm_card_pendingRefund").await;
         let refund = seller.refund_order(&order).await.expect(201);
         assert_eq!(refund["status"], "pending");
         assert_eq!(buyer.order(&order).await["status"], "complete");
@@ -147,9 +147,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-15: the refund had succeeded, and fails days later.
-    async fn a_refund_that_fails_later_leaves_the_buyer_their_tickets(app) {
-        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_refundFail").await;
+    /// S-15: the refund succeeds first, and fails days later.
+    async fn a_refund_that_fails_later_restores_the_tickets(app) {
+        let (seller, buyer, order, tickets) = buy(app, 2, "pm_card_refundFail").await;
         let refund = seller.refund(&[&tickets[0]]).await.expect(201);
         assert_eq!(refund["status"], "succeeded");
         assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "withdrawn");
@@ -159,7 +159,7 @@ on_both_engines! {
         assert_eq!(buyer.order(&order).await["status"], "complete");
         assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
         assert_eq!(app.captured_minor(), 5000);
-        assert_eq!(owed(&seller).await[0]["amountMinor"], 5000);
+        assert_eq!(get_owed(&seller).await[0]["amountMinor"], 5000);
         assert_eq!(app.incidents().await, ["refund_failed"]);
         assert_eq!(
             buyer.timeline(&order).await,
@@ -172,8 +172,8 @@ on_both_engines! {
     }
 
     /// Stripe's answer is lost, or is an error that Stripe replays: the money is refunded once.
-    async fn a_refund_whose_answer_is_lost_is_found_again(app) {
-        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+    async fn a_refund_whose_answer_was_lost_is_completed(app) {
+        let (seller, buyer, order, tickets) = buy(app, 2, "pm_card_visa").await;
         app.answer_is_lost("refunds.create");
         let lost = seller.refund(&[&tickets[0]]).await.expect(201);
         assert_eq!(lost["status"], "pending");
@@ -190,7 +190,7 @@ on_both_engines! {
 
     /// Stripe fails under two keys: the money is refunded once, under a third.
     async fn a_refund_that_fails_permanently_under_a_key_is_requested_under_another(app) {
-        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        let (seller, buyer, order, tickets) = buy(app, 2, "pm_card_visa").await;
         app.calls_come_to_nothing("refunds.create", 2);
         let refund = seller.refund(&[&tickets[0]]).await.expect(201);
         assert_eq!(refund["status"], "pending");
@@ -204,7 +204,7 @@ on_both_engines! {
     /// While it is unknown whether a call has ended, a refund is requested under the same key only, because
     /// Stripe would execute two partial refunds.
     async fn a_refund_with_an_unknown_outcome_keeps_its_key(app) {
-        let (seller, _, _, tickets) = bought(app, 2, "pm_card_visa").await;
+        let (seller, _, _, tickets) = buy(app, 2, "pm_card_visa").await;
         app.questions_are_lost("refunds.create", 5);
         seller.refund(&[&tickets[0]]).await.expect(201);
         app.settle().await;
@@ -216,7 +216,7 @@ on_both_engines! {
 
     /// A refund in Stripe's Dashboard is booked and opens an incident.
     async fn a_refund_made_at_stripe_is_booked(app) {
-        let (_, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        let (_, buyer, order, tickets) = buy(app, 1, "pm_card_visa").await;
         let payment = buyer.order(&order).await["paymentId"].clone();
         let payment = buyer.get(&path("payments", &json!({"id": payment}))).await.expect(200);
         app.double.refund_at_dashboard(payment["stripeId"].as_str().unwrap(), 1000).unwrap();
@@ -224,9 +224,9 @@ on_both_engines! {
         app.settle().await;
         assert_eq!(app.incidents().await, ["refund_elsewhere"]);
         assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
-        let books = "SELECT CAST(SUM(amount_minor) AS BIGINT) AS n FROM ledger WHERE account = 'provider'";
-        assert_eq!(app.number(books).await, 1500);
+        let booked = "SELECT CAST(SUM(amount_minor) AS BIGINT) AS n FROM ledger WHERE account = 'provider'";
+        assert_eq!(app.number(booked).await, 1500);
         app.webhooks_arrive().await;
-        assert_eq!(app.count("refunds").await, 1, "told twice, written once");
+        assert_eq!(app.count("refunds").await, 1, "booked once after two webhooks");
     }
 }

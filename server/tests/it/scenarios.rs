@@ -5,7 +5,7 @@ use serde_json::json;
 
 on_both_engines! {
     /// S-1.
-    async fn two_buyers_in_the_same_millisecond_many_times(app) {
+    async fn of_two_concurrent_reservations_of_a_ticket_one_succeeds(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
@@ -26,7 +26,7 @@ on_both_engines! {
     }
 
     /// S-2: paid one second before the hold ends; the webhook arrives five seconds after.
-    async fn a_payment_begun_in_time_completes_after_the_end(app) {
+    async fn a_payment_begun_in_time_completes_after_the_hold_has_ended(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -34,7 +34,7 @@ on_both_engines! {
         let begun = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         assert_eq!(begun["status"], "requires_action");
         app.clock.advance(6);
-        assert_eq!(app.sweep().await, 0, "the grace holds the tickets");
+        assert_eq!(app.sweep().await, 0, "the tickets are held for the grace period");
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
         // Another tab must not report the order as expired.
         buyer.pay(&order, "pm_card_visa").await.refused(409, "payment_in_progress");
@@ -111,8 +111,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-6: repeated and late webhooks change nothing.
-    async fn a_webhook_that_comes_again_changes_nothing(app) {
+    /// S-6.
+    async fn repeated_webhooks_change_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -129,7 +129,7 @@ on_both_engines! {
     }
 
     /// S-9.
-    async fn a_declined_card_leaves_the_hold_and_another_may_be_tried(app) {
+    async fn a_declined_card_keeps_the_hold_and_another_can_be_tried(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -144,8 +144,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-10: a fenced order cannot be cancelled.
-    async fn an_order_cannot_be_cancelled_while_its_money_is_taken(app) {
+    /// S-10: the order is fenced.
+    async fn an_order_cannot_be_cancelled_while_its_payment_is_captured(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -155,7 +155,7 @@ on_both_engines! {
         buyer.cancel(&order).await.refused(409, "payment_in_progress");
         buyer.pay(&order, "pm_card_visa").await.refused(409, "payment_in_progress");
         app.clock.advance(3600);
-        assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved", "it cannot lapse");
+        assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved", "the hold does not end");
         app.settle().await;
         assert_eq!(buyer.order(&order).await["status"], "complete");
         assert_eq!(app.captured_minor(), 2500);
@@ -163,7 +163,7 @@ on_both_engines! {
     }
 
     /// S-11.
-    async fn a_cancelled_orders_timer_leaves_the_next_buyer_alone(app) {
+    async fn the_timer_of_a_cancelled_order_does_not_expire_the_next_one(app) {
         let (seller, ann, bob) =
             (app.user("seller").await, app.user("ann").await, app.user("bob").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -179,7 +179,7 @@ on_both_engines! {
     }
 
     /// S-12.
-    async fn a_seller_cannot_touch_a_held_ticket(app) {
+    async fn a_seller_cannot_change_a_held_or_sold_ticket(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -199,7 +199,7 @@ on_both_engines! {
     }
 
     /// S-13.
-    async fn two_tabs_that_pay_at_once_charge_once(app) {
+    async fn two_concurrent_payments_of_an_order_charge_once(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for _ in 0..10 {
@@ -231,7 +231,7 @@ on_both_engines! {
     }
 
     /// A card that needs the bank's approval, which is refused.
-    async fn a_bank_that_refuses_leaves_the_hold(app) {
+    async fn a_payment_refused_by_the_bank_keeps_the_hold(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -248,7 +248,7 @@ on_both_engines! {
     }
 
     /// Answers of Stripe are lost; each order is still completed without a further request.
-    async fn lost_answers_are_found_again(app) {
+    async fn payments_whose_answers_were_lost_are_completed(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for fault in ["payment_intents.create", "payment_intents.capture"] {
@@ -265,7 +265,7 @@ on_both_engines! {
     }
 
     /// Stripe created the intent, answered 500 and replays that for the same key; the webhook resolves it.
-    async fn an_error_that_stripe_replays_is_overtaken_by_its_webhook(app) {
+    async fn a_webhook_resolves_an_error_that_stripe_replays(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);

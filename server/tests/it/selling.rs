@@ -17,7 +17,7 @@ async fn reprice(seller: &Client, event: &Value, price_minor: i64) -> Value {
 }
 
 /// All of a seller's tickets for an event.
-async fn listed(seller: &Client, event: &Value) -> Vec<Value> {
+async fn list_tickets(seller: &Client, event: &Value) -> Vec<Value> {
     let path = format!("/api/tickets?eventId={}&sellerId=me&limit=100", id(event));
     seller.get(&path).await.expect(200)["tickets"]
         .as_array()
@@ -26,7 +26,7 @@ async fn listed(seller: &Client, event: &Value) -> Vec<Value> {
 }
 
 /// One group of `GET /api/selling`.
-async fn group(seller: &Client, event: &Value) -> Value {
+async fn get_group(seller: &Client, event: &Value) -> Value {
     let groups = seller.get("/api/selling").await.expect(200)["groups"].clone();
     let groups = groups.as_array().unwrap();
     let found = groups.iter().find(|group| group["eventId"] == event["id"]);
@@ -34,7 +34,7 @@ async fn group(seller: &Client, event: &Value) -> Value {
 }
 
 /// Lists one ticket and sells it to a new buyer.
-async fn sale(
+async fn sell_ticket(
     app: &App,
     seller: &Client,
     event: &Value,
@@ -68,16 +68,16 @@ on_both_engines! {
 
         buyer.pay(&order, "pm_card_visa").await.expect(201);
         let body = json!({"eventId": event["id"]});
-        let back = seller.post("/api/selling/withdraw", body).await.expect(200);
-        assert_eq!(back, json!({"changed": 4, "held": 0}));
+        let withdrawal = seller.post("/api/selling/withdraw", body).await.expect(200);
+        assert_eq!(withdrawal, json!({"changed": 4, "held": 0}));
         assert_eq!(
-            group(&seller, &event).await["counts"],
+            get_group(&seller, &event).await["counts"],
             json!({"available": 0, "reserved": 0, "sold": 1, "withdrawn": 4})
         );
         app.assert_sound().await;
     }
 
-    async fn a_bulk_change_is_refused_to_other_users_and_with_an_impossible_price(app) {
+    async fn bulk_changes_of_other_users_or_with_an_invalid_price_are_refused(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let starts_at = jiff::Timestamp::from_second(app.clock_seconds() + 7200).unwrap();
         let event = seller.event_with(json!({"startsAt": starts_at.to_string()})).await;
@@ -94,11 +94,11 @@ on_both_engines! {
         // After the start, prices cannot be changed, but tickets can be withdrawn.
         app.clock.advance(7200);
         seller.post("/api/selling/reprice", body).await.refused(409, "event_over");
-        let back = seller.post("/api/selling/withdraw", json!({"eventId": event["id"]})).await;
-        assert_eq!(back.expect(200)["changed"], 1);
+        let withdrawal = seller.post("/api/selling/withdraw", json!({"eventId": event["id"]})).await;
+        assert_eq!(withdrawal.expect(200)["changed"], 1);
     }
 
-    /// For each ticket the first transaction wins: no price changes under a hold.
+    /// For each ticket, the first transaction succeeds: the price of a held ticket does not change.
     async fn a_new_price_for_all_changes_no_ticket_reserved_concurrently(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -116,7 +116,7 @@ on_both_engines! {
             let mut total = 0;
             for ticket in order["tickets"].as_array().unwrap() {
                 let now = buyer.ticket_now(ticket).await;
-                assert_eq!(now["priceMinor"], ticket["priceMinor"], "a price moved under a hold");
+                assert_eq!(now["priceMinor"], ticket["priceMinor"], "the price of a held ticket changed");
                 total += ticket["priceMinor"].as_i64().unwrap();
                 held += 1;
             }
@@ -124,8 +124,8 @@ on_both_engines! {
         }
         assert_eq!(held, 16);
         for change in changes {
-            let (changed, stay) = (change["changed"].as_i64().unwrap(), change["held"].as_i64().unwrap());
-            assert!(changed >= 8 && changed + stay <= 24, "{change}");
+            let (changed, held_then) = (change["changed"].as_i64().unwrap(), change["held"].as_i64().unwrap());
+            assert!(changed >= 8 && changed + held_then <= 24, "{change}");
         }
         app.assert_sound().await;
     }
@@ -140,15 +140,15 @@ on_both_engines! {
         })).await;
         let reserve = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 2)));
         let body = json!({"eventId": event["id"]});
-        let (orders, back) = futures::join!(reserve, seller.post("/api/selling/withdraw", body));
-        let back = back.expect(200);
+        let (orders, withdrawal) = futures::join!(reserve, seller.post("/api/selling/withdraw", body));
+        let withdrawal = withdrawal.expect(200);
         let got = orders.iter().filter(|order| order.status == 201).count();
         for order in &orders {
             assert!([201, 409].contains(&order.status), "{}", order.text);
         }
-        let counts = group(&seller, &event).await["counts"].clone();
+        let counts = get_group(&seller, &event).await["counts"].clone();
         assert_eq!(counts["reserved"], 2 * got);
-        assert_eq!(counts["withdrawn"], back["changed"]);
+        assert_eq!(counts["withdrawn"], withdrawal["changed"]);
         app.assert_sound().await;
     }
 
@@ -158,17 +158,17 @@ on_both_engines! {
         for price in [2500, 2600, 2700, 2800] {
             seller.ticket(&event, price).await;
         }
-        let tickets = listed(&seller, &event).await;
+        let tickets = list_tickets(&seller, &event).await;
         let order = buyer.reserve(&[&tickets[1], &tickets[2]]).await.expect(201);
         buyer.pay(&order, "pm_card_visa").await.expect(201);
         seller.delete(&format!("/api/tickets/{}", id(&tickets[3]))).await;
         let held = buyer.reserve(&[&tickets[0]]).await.expect(201);
-        let now = group(&seller, &event).await;
+        let now = get_group(&seller, &event).await;
         assert_eq!(now["counts"], json!({"available": 0, "reserved": 1, "sold": 2, "withdrawn": 1}));
         assert_eq!((&now["revenueMinor"], &now["currency"]), (&json!(5300), &json!("GBP")));
-        // A hold ends by the clock alone.
+        // The hold has ended, and no job has expired the order.
         app.clock.advance(901);
-        assert_eq!(group(&seller, &event).await["counts"]["available"], 1);
+        assert_eq!(get_group(&seller, &event).await["counts"]["available"], 1);
         assert_eq!(buyer.order(&held).await["status"], "expired");
 
         for (status, found) in [("available", 1), ("reserved", 0), ("sold", 1), ("withdrawn", 1)] {
@@ -178,7 +178,7 @@ on_both_engines! {
             assert_eq!(page.status, 200);
         }
         seller.refund(&[&tickets[1]]).await.expect(201);
-        let now = group(&seller, &event).await;
+        let now = get_group(&seller, &event).await;
         assert_eq!((&now["counts"]["withdrawn"], &now["revenueMinor"]), (&json!(2), &json!(2700)));
         assert_eq!(buyer.get("/api/selling").await.expect(200)["groups"], json!([]));
         assert_eq!(buyer.page(&format!("/selling?event={}", id(&event))).await.status, 404);
@@ -217,9 +217,9 @@ on_both_engines! {
     async fn the_csv_file_contains_each_sale_and_no_formula(app) {
         let seller = app.user("seller").await;
         let event = seller.event_with(json!({"title": "=Hit, \"the\" Show"})).await;
-        let (_, kept, order) = sale(app, &seller, &event, 2550).await;
+        let (_, kept, order) = sell_ticket(app, &seller, &event, 2550).await;
         app.clock.advance(60);
-        let (_, refunded, _) = sale(app, &seller, &event, 3000).await;
+        let (_, refunded, _) = sell_ticket(app, &seller, &event, 3000).await;
         seller.refund(&[&refunded]).await.expect(201);
         seller.ticket(&event, 100).await;
 
@@ -252,12 +252,12 @@ on_both_engines! {
         let (pounds, yen) =
             (seller.event().await, seller.event_with(json!({"currency": "JPY"})).await);
         assert!(!seller.page("/selling").await.text.contains("Sales in the last 30 days"));
-        sale(app, &seller, &pounds, 9900).await;
+        sell_ticket(app, &seller, &pounds, 9900).await;
         app.sales_were_days_ago(20).await;
-        sale(app, &seller, &pounds, 2500).await;
-        sale(app, &seller, &pounds, 2600).await;
-        sale(app, &seller, &yen, 4000).await;
-        let (_, refunded, _) = sale(app, &seller, &pounds, 700).await;
+        sell_ticket(app, &seller, &pounds, 2500).await;
+        sell_ticket(app, &seller, &pounds, 2600).await;
+        sell_ticket(app, &seller, &yen, 4000).await;
+        let (_, refunded, _) = sell_ticket(app, &seller, &pounds, 700).await;
         seller.refund(&[&refunded]).await.expect(201);
         let sales = seller.get("/api/selling/days").await.expect(200);
         assert_eq!(sales["days"].as_array().unwrap().len(), 3, "{sales}");
@@ -273,7 +273,7 @@ on_both_engines! {
         }
         app.sales_were_days_ago(15).await;
         let sales = seller.get("/api/selling/days").await.expect(200);
-        assert_eq!(sales["days"].as_array().unwrap().len(), 2, "the first is too long ago");
+        assert_eq!(sales["days"].as_array().unwrap().len(), 2, "the first sale is 35 days old");
     }
 
     async fn the_steps_of_selling_keep_typed_values_and_show_errors_at_their_fields(app) {
@@ -311,7 +311,7 @@ on_both_engines! {
         let early = seller.page(&step("&step=price&row=C&seat=7")).await.text;
         assert!(early.contains("id=\"list-seat-error\""), "{early}");
 
-        // Sent twice, it is listed once.
+        // A repeated submission lists the tickets once.
         let fields = [("event_id", id(&event)), ("quantity", "2"), ("price", "24"), ("attempt", "once")];
         for _ in 0..2 {
             let answer = seller.form("/fn/tickets/put_on_sale", &check, &fields).await;

@@ -26,24 +26,24 @@ use tokio_rustls::{
 };
 
 /// Long enough for a handshake on two busy cores.
-const SOON: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Made for these tests: an authority, and a certificate of it for `localhost`, until 2126.
-fn certificate(name: &str) -> PathBuf {
+/// An authority made for these tests, and its certificate for `localhost`, valid until 2126.
+fn certificate_path(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     folder.join("tests/it/certificates").join(name)
 }
 
-fn trust() -> Trust {
-    Trust::new(Some(&certificate("authority.pem")), Vec::new()).unwrap()
+fn trust_authority() -> Trust {
+    Trust::new(Some(&certificate_path("authority.pem")), Vec::new()).unwrap()
 }
 
-fn acceptor() -> TlsAcceptor {
-    let chain = CertificateDer::pem_file_iter(certificate("localhost.pem"))
+fn create_acceptor() -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(certificate_path("localhost.pem"))
         .unwrap()
         .collect::<Result<Vec<_>, _>>()
         .unwrap();
-    let key = PrivateKeyDer::from_pem_file(certificate("localhost.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certificate_path("localhost.key")).unwrap();
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
@@ -53,74 +53,74 @@ fn acceptor() -> TlsAcceptor {
 
 /// The exchange before TLS begins.
 #[derive(Clone, Copy)]
-enum Before {
+enum BeforeTls {
     Nothing,
     /// PostgreSQL's request for TLS, eight bytes, and the letter that grants it.
     PostgresRequest,
 }
 
 /// Terminates TLS in front of `target`. Returns the port and the task, which must be aborted at the end.
-async fn tls_in_front_of(target: String, before: Before) -> (u16, JoinHandle<()>) {
+async fn start_tls_proxy(target: String, before: BeforeTls) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let line = tokio::spawn(async move {
+    let proxy = tokio::spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();
             let target = target.clone();
             tokio::spawn(async move {
-                if matches!(before, Before::PostgresRequest) {
+                if matches!(before, BeforeTls::PostgresRequest) {
                     let mut request = [0; 8];
                     client.read_exact(&mut request).await.unwrap();
                     client.write_all(b"S").await.unwrap();
                 }
-                if let Ok(mut client) = acceptor().accept(client).await {
+                if let Ok(mut client) = create_acceptor().accept(client).await {
                     let mut server = TcpStream::connect(target).await.unwrap();
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 }
             });
         }
     });
-    (port, line)
+    (port, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_is_verified_to_the_full() {
+async fn the_certificate_and_host_name_of_postgres_are_verified() {
     let database = Database::postgres().await;
     let (user, after) = database.url.rsplit_once('@').unwrap();
     let (behind, name) = after.rsplit_once('/').unwrap();
-    let (port, line) = tls_in_front_of(behind.to_owned(), Before::PostgresRequest).await;
-    let own = certificate("authority.pem");
-    let url = |host: &str, mode: &str, own: Option<&PathBuf>| {
-        let own = own.map_or(String::new(), |own| {
-            format!("&sslrootcert={}", own.display())
+    let (port, proxy) = start_tls_proxy(behind.to_owned(), BeforeTls::PostgresRequest).await;
+    let authority = certificate_path("authority.pem");
+    let url = |host: &str, mode: &str, authority: Option<&PathBuf>| {
+        let authority = authority.map_or(String::new(), |authority| {
+            format!("&sslrootcert={}", authority.display())
         });
-        format!("{user}@{host}:{port}/{name}?sslmode={mode}{own}")
+        format!("{user}@{host}:{port}/{name}?sslmode={mode}{authority}")
     };
-    let db = Db::connect(&url("localhost", "verify-full", Some(&own)))
+    let db = Db::connect(&url("localhost", "verify-full", Some(&authority)))
         .await
         .unwrap();
     db.close().await;
     for refused in [
         // A certificate of an unknown authority, and one for another host.
         url("localhost", "verify-full", None),
-        url("127.0.0.1", "verify-full", Some(&own)),
+        url("127.0.0.1", "verify-full", Some(&authority)),
     ] {
         let error = Db::connect(&refused).await.err().unwrap();
         assert!(!error.is_transient(), "{refused}: {error:?}");
     }
-    line.abort();
+    proxy.abort();
     database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_is_spoken_to_by_tls() {
+async fn the_certificate_and_host_name_of_redis_are_verified() {
     let redis = PrivateRedis::start().await;
     let behind = redis
         .url
         .trim_start_matches("redis://")
         .trim_end_matches('/')
         .to_owned();
-    let (port, line) = tls_in_front_of(behind, Before::Nothing).await;
+    let (port, proxy) = start_tls_proxy(behind, BeforeTls::Nothing).await;
     let answers = async |host: &str, trust: &Trust| {
         let redis = Redis::new(&format!("rediss://{host}:{port}"), trust).unwrap();
         for _ in 0..5 {
@@ -131,25 +131,25 @@ async fn redis_is_spoken_to_by_tls() {
         }
         false
     };
-    assert!(answers("localhost", &trust()).await);
+    assert!(answers("localhost", &trust_authority()).await);
     let other = Redis::new(&format!("rediss://localhost:{port}"), &Trust::default()).unwrap();
     assert!(!other.answers().await);
-    let other = Redis::new(&format!("rediss://127.0.0.1:{port}"), &trust()).unwrap();
+    let other = Redis::new(&format!("rediss://127.0.0.1:{port}"), &trust_authority()).unwrap();
     assert!(!other.answers().await);
-    line.abort();
+    proxy.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nats_is_spoken_to_by_tls() {
+async fn the_certificate_of_nats_is_verified() {
     let config = format!(
         "tls {{ cert_file: \"{}\", key_file: \"{}\" }}\nauthorization {{ user: ann, password: pw }}",
-        certificate("localhost.pem").display(),
-        certificate("localhost.key").display(),
+        certificate_path("localhost.pem").display(),
+        certificate_path("localhost.key").display(),
     );
     let broker = Broker::start_with(&config).await;
-    let at = broker.url().replace("nats://127.0.0.1", "localhost");
+    let address = broker.url().replace("nats://127.0.0.1", "localhost");
     let is_there = async |trust: &Trust| {
-        let nats = Nats::connect(&format!("tls://ann:pw@{at}"), trust)
+        let nats = Nats::connect(&format!("tls://ann:pw@{address}"), trust)
             .await
             .unwrap();
         let there = async {
@@ -157,46 +157,46 @@ async fn nats_is_spoken_to_by_tls() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(SOON, there).await.is_ok()
+        timeout(TIMEOUT, there).await.is_ok()
     };
-    assert!(is_there(&trust()).await);
+    assert!(is_there(&trust_authority()).await);
     assert!(!is_there(&Trust::default()).await);
 }
 
 /// Connects to a NATS without TLS. Returns everything that it received.
-async fn heard_by_a_plain_nats(host: &str, trust: &Trust) -> String {
+async fn connect_to_plain_nats(host: &str, trust: &Trust) -> String {
     let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let nats = Nats::connect(&format!("nats://ann:secret@{host}:{port}"), trust)
         .await
         .unwrap();
-    let (mut client, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+    let (mut client, _) = timeout(TIMEOUT, listener.accept()).await.unwrap().unwrap();
     let info = "INFO {\"server_id\":\"x\",\"server_name\":\"x\",\"version\":\"2.9.10\",\"go\":\"x\",\
                 \"host\":\"x\",\"port\":4222,\"headers\":true,\"max_payload\":1048576,\"proto\":1}\r\n";
     client.write_all(info.as_bytes()).await.unwrap();
-    let mut heard = vec![0; 4096];
-    let read = timeout(SOON, client.read(&mut heard)).await;
+    let mut received = vec![0; 4096];
+    let read = timeout(TIMEOUT, client.read(&mut received)).await;
     drop(nats);
     let read = read.map_or(0, |read| read.unwrap_or(0));
-    String::from_utf8_lossy(&heard[..read]).into_owned()
+    String::from_utf8_lossy(&received[..read]).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_password_is_told_to_a_nats_without_tls() {
+async fn no_password_is_sent_to_a_nats_without_tls() {
     // Not a loopback address by its name, although it is on this machine.
-    let heard = heard_by_a_plain_nats("0.0.0.0", &Trust::default()).await;
+    let received = connect_to_plain_nats("0.0.0.0", &Trust::default()).await;
     assert!(
-        !heard.contains("secret") && !heard.contains("CONNECT"),
-        "{heard}"
+        !received.contains("secret") && !received.contains("CONNECT"),
+        "{received}"
     );
     let named = Trust::new(None, vec!["0.0.0.0".to_owned()]).unwrap();
     for (host, trust) in [("127.0.0.1", Trust::default()), ("0.0.0.0", named)] {
-        let heard = heard_by_a_plain_nats(host, &trust).await;
-        assert!(heard.contains("secret"), "{heard}");
+        let received = connect_to_plain_nats(host, &trust).await;
+        assert!(received.contains("secret"), "{received}");
     }
 }
 
-fn mail() -> Outgoing {
+fn create_mail() -> Outgoing {
     let message = Message::builder()
         .from("tickets@tickets.example".parse().unwrap())
         .to("ann@example.com".parse().unwrap())
@@ -212,30 +212,30 @@ fn mail() -> Outgoing {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_server_of_ones_own_authority_is_trusted_once_it_is_named() {
-    let (behind, heard) = mail_server("AUTH PLAIN").await;
-    let (port, line) = tls_in_front_of(format!("127.0.0.1:{behind}"), Before::Nothing).await;
+async fn a_mail_server_is_trusted_if_its_authority_is_configured() {
+    let (behind, received) = mail_server("AUTH PLAIN").await;
+    let (port, proxy) = start_tls_proxy(format!("127.0.0.1:{behind}"), BeforeTls::Nothing).await;
     let url = format!("smtps://shop:password@localhost:{port}");
-    let of_nobody = Smtp::new(&url, "tickets.example", &Trust::default()).unwrap();
-    of_nobody.send(&mail()).await.unwrap_err();
-    let trusted = Smtp::new(&url, "tickets.example", &trust()).unwrap();
-    trusted.send(&mail()).await.unwrap();
+    let untrusting = Smtp::new(&url, "tickets.example", &Trust::default()).unwrap();
+    untrusting.send(&create_mail()).await.unwrap_err();
+    let trusted = Smtp::new(&url, "tickets.example", &trust_authority()).unwrap();
+    trusted.send(&create_mail()).await.unwrap();
     drop(trusted);
-    line.abort();
-    let (commands, message) = timeout(SOON, heard).await.unwrap().unwrap();
+    proxy.abort();
+    let (commands, message) = timeout(TIMEOUT, received).await.unwrap().unwrap();
     assert!(commands[1].starts_with("AUTH PLAIN"), "{commands:?}");
     assert!(message.contains("Here they are."));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_password_is_told_to_a_mail_server_without_tls() {
+async fn no_password_is_sent_to_a_mail_server_without_tls() {
     for parameter in ["", "?tls=required", "?TLS=required", "?Tls=Required"] {
-        let (port, heard) = mail_server("AUTH PLAIN").await;
+        let (port, received) = mail_server("AUTH PLAIN").await;
         let url = format!("smtp://shop:password@0.0.0.0:{port}{parameter}");
         let smtp = Smtp::new(&url, "tickets.example", &Trust::default()).unwrap();
-        smtp.send(&mail()).await.unwrap_err();
+        smtp.send(&create_mail()).await.unwrap_err();
         drop(smtp);
-        let (commands, _) = timeout(SOON, heard).await.unwrap().unwrap();
+        let (commands, _) = timeout(TIMEOUT, received).await.unwrap().unwrap();
         assert!(
             commands.iter().all(|command| !command.starts_with("AUTH")),
             "{parameter}: {commands:?}"

@@ -45,14 +45,14 @@ async fn sign_up_as(app: &App, email: &str, name: &str) -> Client {
     client
 }
 
-fn list_of(event: &Value) -> String {
+fn list_path(event: &Value) -> String {
     format!("/api/events/{}/waiting-list", event["id"].as_str().unwrap())
 }
 
 /// Puts the owner of an address, without an account, on the waiting list.
 async fn join_list(app: &App, event: &Value, email: &str) {
     app.anonymous()
-        .post(&list_of(event), json!({"email": email}))
+        .post(&list_path(event), json!({"email": email}))
         .await
         .expect(202);
     let letters = letters(app).await;
@@ -65,7 +65,7 @@ async fn join_list(app: &App, event: &Value, email: &str) {
 }
 
 on_both_engines! {
-    async fn an_address_is_proved_by_the_button_behind_a_mailed_link_which_works_once(app) {
+    async fn an_address_is_verified_by_the_button_on_the_linked_page_once(app) {
         let ann = app.newcomer("Archer").await;
         assert!(!is_verified(&ann).await);
         let letters = letters(app).await;
@@ -77,7 +77,7 @@ on_both_engines! {
             let page = ann.page(&format!("/verify?token={token}")).await.text;
             assert!(page.contains("Yes, confirm it") && page.contains(&ann.email), "{page}");
         }
-        assert!(!is_verified(&ann).await, "looking proves nothing");
+        assert!(!is_verified(&ann).await, "opening the page does not verify the address");
         let from = format!("/verify?token={token}");
         let answer = ann.form("/fn/accounts/verify", &from, &[("token", &token)]).await;
         assert_eq!(answer.header("location"), "/account");
@@ -100,18 +100,18 @@ on_both_engines! {
         assert!(is_verified(&owner).await);
     }
 
-    async fn signing_up_with_somebodys_address_gives_nothing_of_theirs(app) {
+    async fn signing_up_with_the_address_of_another_gives_no_access_to_their_entries(app) {
         let event = app.user("seller").await.event().await;
         join_list(app, &event, "victim@example.com").await;
         let thief = sign_up_as(app, "Victim@example.com", "thief").await;
-        let joined = thief.post(&list_of(&event), json!({})).await.expect(202);
+        let joined = thief.post(&list_path(&event), json!({})).await.expect(202);
         assert_eq!(joined, json!({"confirmed": false}));
         let data = thief.get("/account/data.json").await.expect(200);
         assert_eq!(data["waiting"], json!([]));
-        thief.delete(&list_of(&event)).await.refused(404, "not_found");
+        thief.delete(&list_path(&event)).await.refused(404, "not_found");
         let gone = thief.json("DELETE", "/api/user", &[], json!({"password": PASSWORD})).await;
         assert_eq!(gone.status, 204);
-        assert_eq!(app.count_where("waiting", "state", "waiting").await, 1, "the victim still waits");
+        assert_eq!(app.count_where("waiting", "state", "waiting").await, 1, "the entry of the owner remains");
     }
 
     async fn verifying_an_address_claims_its_waiting_list_entries(app) {
@@ -122,8 +122,8 @@ on_both_engines! {
         verify(&ann, &token).await.expect(200);
         let data = ann.get("/account/data.json").await.expect(200);
         assert_eq!(data["waiting"].as_array().unwrap().len(), 1);
-        assert_eq!(ann.delete(&list_of(&event)).await.status, 204);
-        let joined = ann.post(&list_of(&event), json!({})).await.expect(202);
+        assert_eq!(ann.delete(&list_path(&event)).await.status, 204);
+        let joined = ann.post(&list_path(&event), json!({})).await.expect(202);
         assert_eq!(joined, json!({"confirmed": true}));
     }
 
@@ -135,7 +135,7 @@ on_both_engines! {
         assert_eq!(thief.get("/account/data.json").await.expect(200)["waiting"], json!([]));
     }
 
-    async fn an_unproved_address_gets_little_mail_and_nothing_that_a_stranger_chose(app) {
+    async fn an_unverified_address_gets_few_mails_without_text_of_other_users(app) {
         let seller = app.user("seller").await;
         let event = seller.event_with(json!({"title": "Your account is LOCKED"})).await;
         seller.batch(&event, 20, 2500).await;
@@ -169,7 +169,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         for title in ["Win a phone at evil.example", "Second", "Third"] {
             let event = seller.event_with(json!({"title": title})).await;
-            app.anonymous().post(&list_of(&event), json!({"email": "stranger@example.com"})).await.expect(202);
+            app.anonymous().post(&list_path(&event), json!({"email": "stranger@example.com"})).await.expect(202);
         }
         let mut sent = letters(app).await;
         assert_eq!(sent.len(), 1, "{sent:?}");
@@ -181,7 +181,7 @@ on_both_engines! {
         }
     }
 
-    async fn mail_about_a_paid_order_always_goes_out_and_its_link_proves_the_buyers_address(app) {
+    async fn mail_about_a_paid_order_is_always_sent_and_its_link_verifies_the_address(app) {
         let (seller, guest) = (app.user("seller").await, app.newcomer("gus").await);
         let event = seller.event().await;
         letters(app).await;
@@ -204,7 +204,7 @@ on_both_engines! {
         assert!(is_verified(&guest).await);
     }
 
-    async fn a_mistyped_address_is_replaced_once_the_new_one_is_proved_and_the_old_one_is_told(app) {
+    async fn a_new_address_replaces_the_old_one_once_verified_and_the_old_one_is_notified(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = ann.reserve(&[&ticket]).await.expect(201);
@@ -224,15 +224,15 @@ on_both_engines! {
         let sent = letters(app).await;
         let token = token_in(&sent, "new@example.com");
         let now = ann.get("/api/user/currentuser").await.expect(200);
-        assert_eq!(now["currentUser"]["email"], ann.email, "not before it is proved");
+        assert_eq!(now["currentUser"]["email"], ann.email, "unchanged until the new address is verified");
         verify(&app.anonymous(), &token).await.expect(200);
         let now = ann.get("/api/user/currentuser").await.expect(200);
         assert_eq!((&now["currentUser"]["email"], &now["currentUser"]["emailVerified"]),
             (&json!("new@example.com"), &json!(true)));
         let sent = letters(app).await;
-        let told = sent.iter().find(|letter| letter.headers["to"].contains(&ann.email)).unwrap();
-        told.says(&["has another address"]);
-        assert!(!told.text.contains("new@example.com"), "{}", told.text);
+        let notice = sent.iter().find(|letter| letter.headers["to"].contains(&ann.email)).unwrap();
+        notice.says(&["has another address"]);
+        assert!(!notice.text.contains("new@example.com"), "{}", notice.text);
         let tickets = sent.iter().find(|letter| letter.headers["to"].contains("new@example.com")).unwrap();
         tickets.says(&["Late Show"]);
         let body = json!({"email": "new@example.com", "password": PASSWORD});
@@ -255,7 +255,7 @@ on_both_engines! {
         assert_eq!(app.count_where("users", "email_key", "both@example.com").await, 1);
     }
 
-    async fn all_spellings_of_a_domain_are_one_account(app) {
+    async fn all_spellings_of_a_domain_lead_to_one_account(app) {
         let ann = sign_up_as(app, "ann@münchen.example", "ann").await;
         let sent = letters(app).await;
         assert!(sent[0].headers["to"].contains("ann@xn--mnchen-3ya.example"), "{sent:?}");
@@ -277,7 +277,7 @@ on_both_engines! {
             backfills::run(&app.db, &*app.clock)
         );
         assert!(one.unwrap() + two.unwrap() > 0);
-        assert_eq!(backfills::run(&app.db, &*app.clock).await.unwrap(), 0, "once and for all");
+        assert_eq!(backfills::run(&app.db, &*app.clock).await.unwrap(), 0, "nothing is left to backfill");
         let sign_in = |email: &'static str| {
             let (client, body) = (app.anonymous(), json!({"email": email, "password": PASSWORD}));
             async move { client.post("/api/user/signin", body).await.expect(200)["id"].clone() }
