@@ -25,7 +25,7 @@ mkdir "$work/pg" "$work/redis" "$work/nats"
 started=()
 command_pid=
 
-# PostgreSQL refuses to run as root: it then runs as the user of its package, or as nobody.
+# PostgreSQL refuses to run as root: it then runs as the user `postgres`, or as `nobody`.
 as_pg() { (cd "$work/pg" && "$@"); }
 if [ "$(id -u)" = 0 ]; then
   pg_user=postgres

@@ -98,7 +98,7 @@ impl Facts {
         // The fields have no seconds, so only a time that was edited is sent.
         let is_edited = |names: &[&str]| self.is_changed(marks, names);
         let when = is_edited(&["date", "time", "time_zone"]).then(|| self.starts_at());
-        // Without a day of its own, the end is on the day of the start.
+        // An end without a date is on the day of the start.
         let end = is_edited(&["date", "end_date", "end_time", "time_zone"]).then(|| self.ends_at());
         let sales = is_edited(&["date", "sales_date", "sales_time", "time_zone"])
             .then(|| self.sales_until());

@@ -94,7 +94,7 @@ pub fn PrintPage() -> impl IntoView {
     })
 }
 
-/// A ticket on a page of its own.
+/// One ticket on a separate page.
 pub(super) fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
     let fact = |name: &'static str, value: String| {
         view! { <div><dt>{name}</dt> <dd dir="auto">{value}</dd></div> }

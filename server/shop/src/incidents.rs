@@ -1,4 +1,4 @@
-//! Incidents: problems with money or calls that an operator should look at.
+//! Incidents: problems with money or calls that an operator should examine.
 //!
 //! Owns the table `incidents`. An incident changes nothing that is sold or charged; it is reported by mail,
 //! `stagedoor audit` and `stagedoor incidents`. One of each kind and subject is open at a time.

@@ -1,5 +1,5 @@
-//! `stagedoor operator`: makes and lists operators. It needs no authorisation of its own: whoever can run
-//! it has access to the database.
+//! `stagedoor operator`: makes and lists operators. It has no authorisation, because it needs access to the
+//! database.
 
 use super::sessions;
 use crate::config::Config;

@@ -1,6 +1,5 @@
 //! `stagedoor sessions end`: ends all sessions of an account, for example one that has been taken over.
-//! Does not change the password. It needs no authorisation of its own: whoever can run it has access to
-//! the database.
+//! Does not change the password. It has no authorisation, because it needs access to the database.
 
 use crate::config::Config;
 use anyhow::Context;

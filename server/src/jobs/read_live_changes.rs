@@ -4,7 +4,7 @@ use super::periodic::PeriodicTask;
 use platform::outbox::Live;
 use std::{sync::Arc, time::Duration};
 
-/// A read has a shorter time limit of its own, and logs when it exceeds it.
+/// Each read has a shorter time limit, and logs when it exceeds it.
 const TASK: PeriodicTask = PeriodicTask {
     name: "live changes",
     period: Duration::from_millis(250),

@@ -53,7 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(data))
 }
 
-/// What the shop knows of the viewer, as a file.
+/// The viewer's data, as a file.
 #[utoipa::path(get, path = "/account/data.json", tag = "Accounts",
     security(("session" = [])),
     responses((status = 200, body = serde_json::Value)))]

@@ -71,15 +71,15 @@ async fn sign_out(State(api): State<Api>) -> Result<NoContent, ApiError> {
     Ok(NoContent)
 }
 
-/// Who is signed in.
+/// The signed-in user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CurrentUser {
-    /// Null if nobody is.
+    /// Null without a session.
     current_user: Option<User>,
 }
 
-/// Says who is signed in.
+/// Returns the signed-in user.
 #[utoipa::path(get, path = "/api/user/currentuser", tag = "Accounts",
     security((), ("session" = [])),
     responses((status = 200, body = CurrentUser)))]
@@ -278,7 +278,7 @@ async fn send_verification_link(
     Ok(NoContent)
 }
 
-/// Takes an address as proved by the token of the link that was mailed to it. Signs nobody in.
+/// Verifies an address by the token of the link that was mailed to it. Does not sign in.
 #[utoipa::path(post, path = "/api/user/verify", tag = "Accounts", request_body = VerifyEmail,
     responses((status = 200, body = User)))]
 async fn verify_email(

@@ -25,16 +25,16 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
-    /// What happened in so many seconds before is told first, 60 at most: since a page was made,
-    /// for one. `Last-Event-ID` goes before it.
+    /// Changes of this number of seconds before, at most 60, are sent first, for example those since a page was
+    /// rendered. `Last-Event-ID` has precedence.
     #[serde(default)]
     since_seconds: Option<u64>,
 }
 
-/// Tells of every change of the event's tickets within a second: messages of type `ticket` with
+/// Sends every change of the event's tickets within a second: messages of type `ticket` with
 /// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed. A listener gets a message
 /// of type `reread` instead, and should read the event's tickets again, if it has missed too much,
-/// comes back after minutes or with an id that is not known, or if more than 100 tickets were listed
+/// reconnects after minutes or with an unknown id, or if more than 100 tickets were listed
 /// at once.
 #[utoipa::path(get, path = "/api/events/{id}/stream", tag = "Events",
     params(("id" = EventId, Path), StreamQuery),

@@ -59,7 +59,7 @@ async fn list_sales_by_day(
     Ok(Json(api.selling.list_sales_by_day(&viewer).await?))
 }
 
-/// Changes the price of all one's unsold tickets for an event that nobody holds.
+/// Changes the price of all of the viewer's unsold tickets for an event that are not held.
 #[utoipa::path(post, path = "/api/selling/reprice", tag = "Selling", request_body = Reprice,
     security(("session" = [])),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -71,7 +71,7 @@ async fn reprice(
     Ok(Json(api.selling.reprice(&viewer, request).await?))
 }
 
-/// Takes all one's unsold tickets for an event off sale that nobody holds.
+/// Withdraws all of the viewer's unsold tickets for an event that are not held.
 #[utoipa::path(post, operation_id = "take_back", path = "/api/selling/withdraw", tag = "Selling", request_body = WithdrawUnsold,
     security(("session" = [])),
     responses((status = 200, body = Changed), (status = 404, body = Problem)))]

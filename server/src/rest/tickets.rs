@@ -87,7 +87,7 @@ async fn get(
     Ok(Versioned(api.tickets.get(id).await?))
 }
 
-/// Changes price or seat, while nobody holds the ticket.
+/// Changes price or seat of a ticket that is not held.
 #[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
     request_body = EditTicket,
     security(("session" = [])),
@@ -103,7 +103,7 @@ async fn edit(
     Ok(Versioned(ticket))
 }
 
-/// Takes the listing back, while nobody holds the ticket.
+/// Withdraws a listing that is not held.
 #[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
     security(("session" = [])),
     responses((status = 204), (status = 409, body = Problem)))]

@@ -17,9 +17,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(leave_by_link))
 }
 
-/// Asks to be mailed once when there are tickets again. One's own address is on the list at once;
-/// any other has to be confirmed by the link that is mailed to it. Whether an address is known is
-/// not told.
+/// Requests one mail when there are tickets again. The verified address of the viewer is on the list at once; any
+/// other must be confirmed by the link that is mailed to it. The answer does not show whether an address is known.
 #[utoipa::path(post, path = "/api/events/{id}/waiting-list", tag = "Waiting list",
     params(("id" = String, Path)), request_body = JoinWaitingList,
     security((), ("session" = [])),
@@ -49,8 +48,8 @@ async fn leave(
     Ok(NoContent)
 }
 
-/// Confirms an address by the token of the link that was mailed to it, or puts it on the list once
-/// more after it was told.
+/// Confirms an address by the token of the link that was mailed to it, or puts it on the list again after it was
+/// notified.
 #[utoipa::path(post, path = "/api/waiting-list/confirm", tag = "Waiting list", request_body = ByLink,
     responses((status = 200, body = Waiting)))]
 async fn confirm(

@@ -17,7 +17,7 @@ pub struct User {
     pub email: String,
     /// What sellers and buyers see of them.
     pub name: String,
-    /// Whether somebody has proved that the address is theirs, by a link that was mailed there.
+    /// Whether the address was verified by a link that was mailed to it.
     #[serde(default)]
     pub email_verified: bool,
     /// Counts changes, from 1.
@@ -30,7 +30,7 @@ pub struct Viewer {
     pub user: User,
 }
 
-/// A password on its way to be hashed. Its `Debug` shows nothing.
+/// A password that has not been hashed yet. Its `Debug` shows nothing.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = Password))]
 #[serde(transparent)]
@@ -59,7 +59,7 @@ impl fmt::Debug for ResetToken {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignUp {
-    /// An address nobody else has signed up with.
+    /// An address that no other account has.
     #[cfg_attr(feature = "openapi", schema(min_length = 3, max_length = 254))]
     pub email: String,
     /// 8 to 256 characters.
@@ -130,7 +130,7 @@ pub struct SignIn {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
-    /// The one that it replaces; empty for who has none.
+    /// The current password; empty if the account has none.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password, max_length = 256))]
     pub current_password: Password,
     /// 8 to 256 characters.
@@ -173,7 +173,7 @@ pub struct ChangeEmail {
     /// Where a link is mailed to; once it is followed, this is the account's address.
     #[cfg_attr(feature = "openapi", schema(min_length = 3, max_length = 254))]
     pub email: String,
-    /// The account's password; empty for who has none.
+    /// The account's password; empty if it has none.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password, max_length = 256))]
     pub password: Password,
@@ -213,7 +213,7 @@ pub struct DeleteAccount {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedInAt {
-    /// Names it; nobody can sign in with it.
+    /// Identifies the session; it is not the secret in the cookie.
     pub id: SessionId,
     /// Browser and system, like `Firefox on Windows`.
     pub device: String,
@@ -227,11 +227,11 @@ pub struct SignedInAt {
     /// When it was last used, to the hour; null if that is not known.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub seen_at: Option<Timestamp>,
-    /// Whether it is the one that asks.
+    /// Whether this request uses it.
     pub current: bool,
 }
 
-/// What signing somebody out everywhere takes, on the word of an operator.
+/// What an operator sends to end all sessions of an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -246,6 +246,6 @@ pub struct EndSessionsOf {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedInList {
-    /// The one that asks first, then those used last; at most 100.
+    /// First the session of this request, then those that were used last; at most 100.
     pub sessions: Vec<SignedInAt>,
 }

@@ -86,8 +86,8 @@ impl FromStr for Category {
     }
 }
 
-/// A stretch of days from today on. Which day an event is on, and which day is today, is told by
-/// the clocks of the event's venue, wherever the visitor is.
+/// A period of days from today on. The day of an event, and which day is today, are those of the time zone of
+/// the event's venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]

@@ -107,16 +107,16 @@ pub struct CheckPass {
     pub pass: String,
 }
 
-/// How a pass stands.
+/// The status of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PassStatus {
-    /// It lets its holder in.
+    /// It admits its holder.
     Valid,
-    /// The ticket was refunded, and may be somebody else's by now.
+    /// The ticket was refunded, and may belong to another buyer by now.
     Refunded,
-    /// Its payment is disputed: it lets nobody in until that is settled.
+    /// Its payment is disputed: it admits no one until the dispute is settled.
     Frozen,
     /// It was not made here, or has been changed.
     Unknown,

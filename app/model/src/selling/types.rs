@@ -8,14 +8,14 @@ use crate::{
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-/// How many tickets stand how, this moment.
+/// The current number of tickets of each status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// On sale.
     pub available: i64,
-    /// Held by somebody who is paying.
+    /// Held by a buyer who is paying.
     pub reserved: i64,
     /// Bought.
     pub sold: i64,
@@ -111,7 +111,7 @@ pub struct UnsoldSection {
     pub unsold: i64,
 }
 
-/// Changes the price of all unsold tickets of an event that nobody holds.
+/// Changes the price of all unsold tickets of an event that are not held.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -126,7 +126,7 @@ pub struct Reprice {
     pub price_minor: i64,
 }
 
-/// Takes all unsold tickets of an event off sale that nobody holds.
+/// Withdraws all unsold tickets of an event that are not held.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TakeBack))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -143,9 +143,9 @@ pub struct WithdrawUnsold {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
-    /// So many were changed.
+    /// The number of changed tickets.
     pub changed: i64,
-    /// So many stay as they are, since somebody is paying for them.
+    /// The number of tickets that were not changed because they are held by a buyer.
     pub held: i64,
 }
 

@@ -6,14 +6,14 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where a ticket stands this moment. `Reserved` ends by the clock, whatever any job does.
+/// The current status of a ticket. `Reserved` ends with the hold, even if no job has run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TicketStatus {
     /// Can be bought.
     Available,
-    /// Somebody holds it while they pay.
+    /// Held by a buyer who is paying.
     Reserved,
     /// Bought.
     Sold,

@@ -22,7 +22,7 @@ impl fmt::Debug for WaitingToken {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JoinWaitingList {
-    /// Where to write to; who is signed in may leave it out, and is then written to at their own.
+    /// The address to mail to. May be missing if the caller is signed in: then it is the account's address.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_length = 254))]
     pub email: Option<String>,
@@ -52,16 +52,16 @@ pub struct ByLink {
     pub token: WaitingToken,
 }
 
-/// How somebody stands on the list.
+/// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum WaitingState {
-    /// The address has not been confirmed yet; nobody waits.
+    /// The address has not been confirmed yet, so the entry does not count.
     Asked,
-    /// They are in line.
+    /// The entry waits for tickets.
     Waiting,
-    /// They were told of tickets, and are not in line any more.
+    /// A mail about available tickets was sent, and the entry no longer waits.
     Told,
 }
 
@@ -74,13 +74,13 @@ pub struct Waiting {
     pub event_id: EventId,
     /// Which is called so.
     pub event_title: String,
-    /// The address that is told.
+    /// The address to mail to.
     pub email: String,
     /// How many tickets there should be.
     pub quantity: i64,
-    /// How it stands.
+    /// The state of the entry.
     pub state: WaitingState,
-    /// Since when it has waited, or, where the address is not confirmed, asked.
+    /// Since when it has waited, or when it was requested if the address is not confirmed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
 }

@@ -99,7 +99,7 @@ impl Statement {
 
 impl Filter {
     /// Selects `columns` of a page of events, soonest first: events that begin in the requested time, and
-    /// events that began earlier and are still on sale then. Each part has an index of its own.
+    /// events that began earlier and are still on sale then. Each part uses a separate index.
     pub fn page(&self, engine: Engine, columns: &str) -> Statement {
         let mut statement = Statement::default();
         let beginning = format!("{columns}, starts_at AS page_start, id AS page_id");

@@ -312,7 +312,7 @@ struct Recipient<'a> {
 impl<'a> From<&'a User> for Recipient<'a> {
     fn from(user: &'a User) -> Self {
         Self {
-            // Whoever signed up chose the name; without verification that may be another person.
+            // The name was chosen at sign-up, perhaps by a person who does not own the address.
             name: user.email_verified.then_some(user.name.as_str()),
             email: &user.email,
         }

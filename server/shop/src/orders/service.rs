@@ -177,7 +177,7 @@ impl OrdersService {
         .into())
     }
 
-    /// Expires each order in a transaction of its own: locking the tickets of several orders in one
+    /// Expires each order in a separate transaction: locking the tickets of several orders in one
     /// transaction could deadlock.
     async fn expire_all(&self, orders: Vec<OrderId>) -> FaultResult<()> {
         for order in orders {

@@ -43,7 +43,7 @@ impl StatusLookups {
         }
     }
 
-    /// Runs `lookup` in a task of its own, unless this or another process has begun one in the last two
+    /// Runs `lookup` in a separate task, unless this or another process has begun one in the last two
     /// seconds. Returns when the lookup has ended, after `wait` at most.
     pub(crate) async fn share<F>(&self, key: Key, wait: Duration, lookup: F) -> FaultResult<()>
     where

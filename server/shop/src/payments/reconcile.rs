@@ -108,7 +108,7 @@ impl Reconciler {
             return Ok(());
         };
         let named = store::find(self.db.reads(), payment).await?;
-        // A known second intent of a payment has a payment row of its own.
+        // A known second intent of a payment has a separate payment row.
         let own = store::find_by_intent(self.db.reads(), &intent.id).await?;
         let Some(row) = own.or(named) else {
             if intent.status != IntentStatus::Canceled {

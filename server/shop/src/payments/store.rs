@@ -89,7 +89,7 @@ pub struct PaymentRow {
 }
 
 impl PaymentRow {
-    /// Whether it stands for a second intent that a repeated call has created at Stripe.
+    /// Whether this is the row of a second intent that a repeated call has created at Stripe.
     pub(crate) fn is_stray(&self) -> bool {
         self.attempt < 1
     }

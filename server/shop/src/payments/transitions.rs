@@ -104,7 +104,7 @@ pub(super) async fn apply_locked(
 }
 
 /// Finds or inserts the payment of a second intent, which a call repeated under a new key has created. No
-/// browser has its client secret. It becomes a payment of its own and is voided, or refunded if it has been
+/// browser has its client secret. It becomes a separate payment and is voided, or refunded if it has been
 /// captured. Returns none if it is unknown and already cancelled.
 async fn find_or_insert_stray(
     conn: &mut Conn,

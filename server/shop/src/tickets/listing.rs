@@ -139,7 +139,7 @@ impl TicketsService {
             },
         };
         if is_batch {
-            // A task of its own, so that a closed connection does not leave a batch partly staged.
+            // A separate task, so that a closed connection does not leave a batch partly staged.
             let service = self.clone();
             let listing = in_current_request(async move { service.list_batch(listing).await });
             return tokio::spawn(listing.in_current_span())
