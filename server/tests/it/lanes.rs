@@ -1,11 +1,11 @@
-//! `make test-fast` starts no PostgreSQL, Redis or NATS and leaves out the tests that need one, by their
-//! names. So each that does has such a word in its path.
+//! `make test-fast` starts no PostgreSQL, Redis or NATS and skips the tests that need one by their names: the path
+//! of each such test must contain one of the words.
 
 use std::path::Path;
 
-/// As in `scripts/test.sh`.
-const SAID_BY: [&str; 5] = ["postgres", "redis", "nats", "cluster::", "replicas::"];
-/// What begins one of the services, or asks where it is.
+/// The words in `scripts/test.sh`.
+const SERVICE_WORDS: [&str; 5] = ["postgres", "redis", "nats", "cluster::", "replicas::"];
+/// Calls that start one of the services or need its address.
 const NEEDS: [&str; 10] = [
     "Database::postgres(",
     "App::on_postgres(",
@@ -26,10 +26,10 @@ fn function(line: &str) -> Option<&str> {
     line.split(['(', '<']).next()
 }
 
-/// Tests of this source that need a service, without saying so in their path.
-fn unnamed(module: &str, source: &str) -> Vec<String> {
+/// The tests of this source that need a service and have no such word in their path.
+fn tests_without_word(module: &str, source: &str) -> Vec<String> {
     let (mut marked, mut test) = (false, None);
-    let mut unnamed = Vec::new();
+    let mut missing = Vec::new();
     for line in source.lines() {
         if let Some(name) = function(line) {
             test = marked.then(|| format!("{module}::{name}"));
@@ -38,12 +38,12 @@ fn unnamed(module: &str, source: &str) -> Vec<String> {
         marked |= line.contains("#[tokio::test") || line.contains("#[test]");
         let needs = NEEDS.iter().any(|what| line.contains(what));
         if let Some(path) =
-            test.take_if(|path| needs && !SAID_BY.iter().any(|word| path.contains(word)))
+            test.take_if(|path| needs && !SERVICE_WORDS.iter().any(|word| path.contains(word)))
         {
-            unnamed.push(path);
+            missing.push(path);
         }
     }
-    unnamed
+    missing
 }
 
 fn read(folder: &Path, module: &str, found: &mut Vec<String>) {
@@ -58,17 +58,17 @@ fn read(folder: &Path, module: &str, found: &mut Vec<String>) {
             read(&path, &inner, found);
         } else if name != "lanes" {
             let source = std::fs::read_to_string(&path).unwrap();
-            found.extend(unnamed(&inner, &source));
+            found.extend(tests_without_word(&inner, &source));
         }
     }
 }
 
 #[test]
-fn a_test_that_needs_a_service_says_so_in_its_path() {
+fn a_test_that_needs_a_service_has_its_name_in_its_path() {
     let source = "#[tokio::test]\nasync fn a_sale() {\n    Database::postgres().await;\n}\n";
-    assert_eq!(unnamed("it", source), ["it::a_sale"]);
-    assert!(unnamed("it::cluster::set", source).is_empty());
-    assert!(unnamed("it", &source.replace("a_sale", "a_sale_on_postgres")).is_empty());
+    assert_eq!(tests_without_word("it", source), ["it::a_sale"]);
+    assert!(tests_without_word("it::cluster::set", source).is_empty());
+    assert!(tests_without_word("it", &source.replace("a_sale", "a_sale_on_postgres")).is_empty());
 
     let mut found = Vec::new();
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");

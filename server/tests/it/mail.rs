@@ -1,5 +1,5 @@
-//! Mails that people get: what is written down in a transaction reaches them once, whatever fails
-//! in between, and says what is true when it is sent.
+//! Mails to users and operators: a mail that a transaction queues is sent once despite failures, and its text is
+//! correct at the time of sending.
 
 mod commands;
 pub mod post;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 const SHOP: &str = "https://tickets.example";
 
-// What the stories are made of.
+// Test data.
 
 fn head() -> Letterhead {
     Letterhead::new(mail::default_sender(SHOP).unwrap(), SHOP)
@@ -159,17 +159,17 @@ on_both_engines! {
     async fn a_mail_that_cannot_be_sent_is_retried_for_three_days(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
-        let fire = Postbox::failing(usize::MAX);
-        let mailer = mailer(app, fire.clone());
+        let failing = Postbox::failing(usize::MAX);
+        let mailer = mailer(app, failing.clone());
         for (tries, minutes) in [1, 5, 30, 120, 360, 720, 1440, 1440].into_iter().enumerate() {
             assert_eq!(mailer.send_due().await.unwrap(), 0);
-            assert_eq!(fire.calls(), tries + 1);
+            assert_eq!(failing.calls(), tries + 1);
             let (state, counted, error) = row(app, Kind::OrderComplete, id(&order)).await;
             assert_eq!((state.as_str(), usize::try_from(counted).unwrap()), ("pending", tries + 1));
             assert!(error.unwrap().contains("on fire"));
             app.clock.advance(minutes * 60 - 1);
             mailer.send_due().await.unwrap();
-            assert_eq!(fire.calls(), tries + 1, "not a second too early");
+            assert_eq!(failing.calls(), tries + 1, "retried too early");
             app.clock.advance(1);
         }
         mailer.send_due().await.unwrap();
@@ -178,7 +178,7 @@ on_both_engines! {
         assert!(error.unwrap().contains("on fire"));
         app.clock.advance(7 * 24 * 3600);
         mailer.send_due().await.unwrap();
-        assert_eq!(fire.calls(), 9);
+        assert_eq!(failing.calls(), 9);
     }
 
     async fn a_mail_is_sent_once_the_server_is_back(app) {
@@ -193,31 +193,31 @@ on_both_engines! {
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 2, None));
     }
 
-    async fn another_mailer_sends_the_mail_of_one_that_died(app) {
-        struct Dies;
+    async fn another_mailer_sends_the_mail_of_a_killed_one(app) {
+        struct Panics;
         #[async_trait::async_trait]
-        impl Transport for Dies {
+        impl Transport for Panics {
             async fn send(&self, _: &Outgoing) -> Result<(), SendError> {
                 panic!("the process dies here");
             }
         }
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
-        let dying = mailer(app, Arc::new(Dies));
-        assert!(tokio::spawn(async move { dying.send_due().await }).await.unwrap_err().is_panic());
+        let killed = mailer(app, Arc::new(Panics));
+        assert!(tokio::spawn(async move { killed.send_due().await }).await.unwrap_err().is_panic());
         let post = Postbox::failing(0);
         let next = mailer(app, post.clone());
-        assert_eq!(next.send_due().await.unwrap(), 0, "the lease has not ended");
+        assert_eq!(next.send_due().await.unwrap(), 0, "claimed before the lease had ended");
         app.clock.advance(120);
         assert_eq!(next.send_due().await.unwrap(), 1);
         post.only();
     }
 
-    /// Otherwise an accepted mail would be sent again after its lease.
+    /// If it did not finish, an accepted mail would be sent again after its lease.
     async fn a_closing_mailer_finishes_its_mail_and_claims_no_more(app) {
-        struct TakesItsTime(Notify, Notify);
+        struct WaitsForRelease(Notify, Notify);
         #[async_trait::async_trait]
-        impl Transport for TakesItsTime {
+        impl Transport for WaitsForRelease {
             async fn send(&self, _: &Outgoing) -> Result<(), SendError> {
                 self.0.notify_one();
                 self.1.notified().await;
@@ -226,13 +226,13 @@ on_both_engines! {
         }
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
-        let server = Arc::new(TakesItsTime(Notify::new(), Notify::new()));
+        let server = Arc::new(WaitsForRelease(Notify::new(), Notify::new()));
         let closing = Arc::new(mailer(app, server.clone()));
         let sender = closing.clone();
         let sending = tokio::spawn(async move { sender.send_due().await.unwrap() });
         server.0.notified().await;
         let mut closed = std::pin::pin!(closing.close());
-        assert!(futures::poll!(&mut closed).is_pending(), "a mail is being sent");
+        assert!(futures::poll!(&mut closed).is_pending(), "closed while a mail was being sent");
         server.1.notify_one();
         closed.await;
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 1, None));
@@ -338,16 +338,16 @@ on_both_engines! {
         assert_eq!(open[0].order_id.unwrap().to_string(), id(&order));
         assert!(!open[0].detail.contains('@'), "{}", open[0].detail);
         app.clock.advance(3600);
-        let heard = server.heard("RCPT");
+        let attempts = server.received("RCPT");
         assert_eq!(mailer.send_due().await.unwrap(), 0);
-        assert_eq!(server.heard("RCPT"), heard, "it is not retried");
+        assert_eq!(server.received("RCPT"), attempts, "a permanent refusal is retried");
     }
 
-    async fn a_server_that_refuses_everybody_loses_no_mail(app) {
+    async fn a_server_that_refuses_all_connections_loses_no_mail(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         let server = MailServer::start().await;
         let mailer = mailer(app, Arc::new(server.smtp()));
-        // Instead of a greeting, as from a server that blocks us.
+        // Instead of a greeting, as from a server that blocks the client.
         server.answers("", "554 go away");
         assert_eq!(mailer.send_due().await.unwrap(), 0);
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await.0, "pending");
@@ -371,7 +371,7 @@ on_both_engines! {
         assert_eq!(app.count_where("mails", "state", "pending").await, 0);
     }
 
-    async fn an_incident_without_operators_is_in_the_log_alone(app) {
+    async fn an_incident_without_operators_is_only_logged(app) {
         app.user("nobody").await;
         incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
@@ -393,15 +393,15 @@ on_both_engines! {
     }
 
     async fn a_mail_without_its_subject_is_not_retried(app) {
-        let nothing = Uuid::now_v7().to_string();
+        let unknown = Uuid::now_v7().to_string();
         let post = Postbox::failing(0);
         let mailer = mailer(app, post.clone());
         for kind in [Kind::OrderComplete, Kind::OrderExpired, Kind::OrderRefunded, Kind::RefundFailed] {
-            queue(app, kind, &nothing).await;
+            queue(app, kind, &unknown).await;
             queue(app, kind, "nonsense").await;
         }
         assert_eq!(mailer.send_due().await.unwrap(), 0);
-        let (state, tries, error) = row(app, Kind::OrderComplete, &nothing).await;
+        let (state, tries, error) = row(app, Kind::OrderComplete, &unknown).await;
         assert_eq!((state.as_str(), tries, error.as_deref()), ("failed", 1, Some("the order does not exist")));
         let (_, _, error) = row(app, Kind::RefundFailed, "nonsense").await;
         assert_eq!(error.as_deref(), Some("\"nonsense\" is not an id"));
@@ -409,7 +409,7 @@ on_both_engines! {
         assert_eq!(post.calls(), 0);
     }
 
-    async fn nobody_is_told_that_nothing_was_charged_before_it_is_certain(app) {
+    async fn no_mail_says_that_nothing_was_charged_before_it_is_certain(app) {
         let (seller, ann, bob) = (app.user("seller").await, app.user("ann").await, app.user("bob").await);
         let event = seller.event().await;
         let (one, two) = (seller.ticket(&event, 2500).await, seller.ticket(&event, 3500).await);
@@ -429,7 +429,7 @@ on_both_engines! {
             app.clock.advance(30);
         }
         let (state, tries, _) = row(app, Kind::OrderExpired, id(&late)).await;
-        assert_eq!((state.as_str(), tries), ("pending", 0), "a delay is not an attempt");
+        assert_eq!((state.as_str(), tries), ("pending", 0), "a postponed mail counts as an attempt");
 
         app.stripe_is_back();
         app.approve_at_bank(&begun);
@@ -452,7 +452,7 @@ on_both_engines! {
     async fn a_refunds_mail_states_its_result(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         let now = app.clock.now().micros();
-        let (back, failed) = (Uuid::now_v7(), Uuid::now_v7());
+        let (succeeded, failed) = (Uuid::now_v7(), Uuid::now_v7());
         let tickets: Vec<&str> = order["tickets"].as_array().unwrap().iter().map(id).collect();
         let payment = order["paymentId"].as_str().unwrap();
         let order = id(&order);
@@ -461,7 +461,7 @@ on_both_engines! {
         });
         assert_eq!(tickets.len(), 2);
         for (refund, state, amount, ticket, live) in
-            [(back, "succeeded", 1000, &prices[0], 1), (failed, "failed", 2500, &prices[1], 0)]
+            [(succeeded, "succeeded", 1000, &prices[0], 1), (failed, "failed", 2500, &prices[1], 0)]
         {
             run_sql(app, format!(
                 "INSERT INTO refunds (id, payment_id, order_id, amount_minor, currency, reason, state, \
@@ -473,23 +473,23 @@ on_both_engines! {
                  VALUES ('{refund}', '{order}', ({ticket}), {amount}, {live})"
             )).await;
         }
-        queue(app, Kind::OrderRefunded, &back.to_string()).await;
+        queue(app, Kind::OrderRefunded, &succeeded.to_string()).await;
         queue(app, Kind::RefundFailed, &failed.to_string()).await;
         // Not sent: the refund's state does not match the mail.
         queue(app, Kind::OrderRefunded, &failed.to_string()).await;
-        queue(app, Kind::RefundFailed, &back.to_string()).await;
+        queue(app, Kind::RefundFailed, &succeeded.to_string()).await;
         queue(app, Kind::OrderComplete, order).await;
         let post = Postbox::failing(0);
         assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 3);
-        let told: HashMap<String, Letter> = post.letters().into_iter()
+        let by_subject: HashMap<String, Letter> = post.letters().into_iter()
             .map(|letter| (letter.headers["subject"].clone(), letter))
             .collect();
         // A subject with a pound sign is encoded.
-        let back = told.iter().find(|(subject, _)| subject.starts_with("Refund of ")).unwrap().1;
-        back.says(&["£10.00", "General admission", "5–10 days"]);
-        assert!(!back.text.contains("Stalls"));
-        told["Your refund for Late Show, 1 May did not get through"].says(&["£25.00", "Stalls, Row C, Seat 12"]);
-        let complete = &told["Your ticket for Late Show, 1 May"];
+        let refunded = by_subject.iter().find(|(subject, _)| subject.starts_with("Refund of ")).unwrap().1;
+        refunded.says(&["£10.00", "General admission", "5–10 days"]);
+        assert!(!refunded.text.contains("Stalls"));
+        by_subject["Your refund for Late Show, 1 May did not get through"].says(&["£25.00", "Stalls, Row C, Seat 12"]);
+        let complete = &by_subject["Your ticket for Late Show, 1 May"];
         complete.says(&["Stalls, Row C, Seat 12", "One ticket of this order has been refunded since"]);
         assert!(!complete.text.contains("General admission"));
         let (state, _, error) = row(app, Kind::OrderRefunded, &failed.to_string()).await;
@@ -499,10 +499,10 @@ on_both_engines! {
     async fn a_mail_server_receives_the_whole_mail(app) {
         let (buyer, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
-        let (port, heard) = mail_server("AUTH PLAIN").await;
+        let (port, received) = mail_server("AUTH PLAIN").await;
         let smtp = Smtp::new(&format!("smtp://shop:pass%40word@127.0.0.1:{port}"), "tickets.example", &Trust::default()).unwrap();
         assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 1);
-        let (commands, message) = heard.await.unwrap();
+        let (commands, message) = received.await.unwrap();
         assert_eq!(commands[0], "EHLO tickets.example");
         let login = BASE64_STANDARD.encode("\0shop\0pass@word");
         assert_eq!(commands[1], format!("AUTH PLAIN {login}"));
@@ -516,11 +516,11 @@ on_both_engines! {
     async fn nothing_is_sent_unencrypted_if_tls_is_required(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
-        let (port, heard) = mail_server("AUTH PLAIN").await;
+        let (port, received) = mail_server("AUTH PLAIN").await;
         let url = format!("smtp://shop:password@127.0.0.1:{port}?tls=required");
         let smtp = Smtp::new(&url, "tickets.example", &Trust::default()).unwrap();
         assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 0);
-        let (commands, _) = heard.await.unwrap();
+        let (commands, _) = received.await.unwrap();
         assert!(commands.iter().all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL")), "{commands:?}");
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await.0, "pending");
     }

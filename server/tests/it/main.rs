@@ -1,11 +1,11 @@
-//! Stagedoor as it behaves: over HTTP, on SQLite and on PostgreSQL, with real concurrency.
+//! The integration tests of Stagedoor: over HTTP, on SQLite and on PostgreSQL, with concurrent requests.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that fails may panic"
+    reason = "a failed test may panic"
 )]
-#![expect(unreachable_pub, reason = "no crate uses a test")]
+#![expect(unreachable_pub, reason = "no other crate uses the tests")]
 
 mod account_care;
 mod accounts;

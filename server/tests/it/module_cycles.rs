@@ -1,5 +1,4 @@
-//! Modules import each other in one direction: no chain of imports between the folders and files of a
-//! crate leads back to where it began. The compiler allows cycles within a crate.
+//! The top-level modules of a crate import each other without cycles, which the compiler would allow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,16 +22,16 @@ fn imported(source: &str) -> BTreeSet<String> {
             continue;
         };
         let mut depth = 0;
-        let mut begins = true;
+        let mut expects_name = true;
         for (at, letter) in list.char_indices() {
             match letter {
                 '}' if depth == 0 => break,
                 '{' => depth += 1,
                 '}' => depth -= 1,
-                ',' if depth == 0 => begins = true,
-                _ if begins && !letter.is_whitespace() => {
+                ',' if depth == 0 => expects_name = true,
+                _ if expects_name && !letter.is_whitespace() => {
                     names.insert(name(&list[at..]));
-                    begins = false;
+                    expects_name = false;
                 }
                 _ => {}
             }
@@ -41,7 +40,7 @@ fn imported(source: &str) -> BTreeSet<String> {
     names
 }
 
-/// What a file compiles outside of its tests, without comments.
+/// The code of a file without its unit tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
@@ -62,7 +61,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Which top-level modules of a crate import which.
+/// The imports between the top-level modules of a crate.
 fn imports(sources: &Path) -> Imports {
     let mut found = Vec::new();
     files(sources, &mut found);
@@ -74,15 +73,15 @@ fn imports(sources: &Path) -> Imports {
     let all: BTreeSet<String> = found.iter().map(|path| module(path)).collect();
     let mut imports = Imports::new();
     for path in &found {
-        let of = module(path);
+        let name = module(path);
         let others = imported(&code(path)).into_iter();
-        let others = others.filter(|name| *name != of && all.contains(name));
-        imports.entry(of.clone()).or_default().extend(others);
+        let others = others.filter(|other| *other != name && all.contains(other));
+        imports.entry(name.clone()).or_default().extend(others);
     }
     imports
 }
 
-/// The modules that import themselves, through others.
+/// The modules that import themselves through others.
 fn in_cycles(imports: &Imports) -> Vec<&String> {
     let reaches_itself = |start: &String| {
         let mut seen = BTreeSet::new();
@@ -100,7 +99,7 @@ fn in_cycles(imports: &Imports) -> Vec<&String> {
     imports.keys().filter(|name| reaches_itself(name)).collect()
 }
 
-/// The folders of sources of all crates of the workspace, as its manifest lists them.
+/// The source folders of all crates that the manifest of the workspace lists.
 fn crates() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
@@ -127,16 +126,16 @@ fn no_module_imports_itself_through_others() {
 }
 
 #[test]
-fn a_cycle_is_found() {
+fn a_cycle_is_detected() {
     let source =
         "use crate::{\n    db::{Conn, Db},\n    fault,\n};\nfn f() { crate::clock::now() }";
     let names: Vec<String> = imported(source).into_iter().collect();
     assert_eq!(names, ["clock", "db", "fault"]);
-    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let imports = Imports::from([
-        ("a".to_owned(), of(&["b"])),
-        ("b".to_owned(), of(&["c"])),
-        ("c".to_owned(), of(&["b"])),
+        ("a".to_owned(), set(&["b"])),
+        ("b".to_owned(), set(&["c"])),
+        ("c".to_owned(), set(&["b"])),
     ]);
     assert_eq!(in_cycles(&imports), ["b", "c"]);
 }

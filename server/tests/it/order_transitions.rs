@@ -1,4 +1,4 @@
-//! Each transition of orders, tried from each state: it changes exactly the orders whose state the table of
+//! Each transition of orders, attempted in each state: it changes exactly the orders whose state the table of
 //! transitions allows.
 
 use crate::support::{App, Client, on_both_engines};
@@ -43,7 +43,7 @@ async fn call(conn: &mut Conn, transition: Transition, arguments: Arguments) -> 
         total,
         now,
     } = arguments;
-    let moved = match transition {
+    let changed = match transition {
         Transition::BeginPayment => {
             let row = transitions::begin_payment(conn, order, HOUR, now).await?;
             row.is_some()
@@ -66,7 +66,7 @@ async fn call(conn: &mut Conn, transition: Transition, arguments: Arguments) -> 
         Transition::Refund => transitions::refund(conn, order, now).await.is_ok(),
         Transition::Restore => transitions::restore(conn, order, now).await.is_ok(),
     };
-    Ok(moved)
+    Ok(changed)
 }
 
 fn needs_ended_hold(transition: Transition) -> bool {
@@ -105,7 +105,7 @@ async fn order_in(
 
 /// Calls a transition in its own transaction. Returns whether it reported a change.
 async fn attempt(app: &App, transition: Transition, arguments: Arguments) -> bool {
-    let moved: FaultResult<bool> = app
+    let changed: FaultResult<bool> = app
         .db
         .write(move |conn| {
             Box::pin(async move {
@@ -114,7 +114,7 @@ async fn attempt(app: &App, transition: Transition, arguments: Arguments) -> boo
             })
         })
         .await;
-    moved.unwrap()
+    changed.unwrap()
 }
 
 async fn read(app: &App, order: OrderId) -> (State, i64) {
@@ -125,31 +125,30 @@ async fn read(app: &App, order: OrderId) -> (State, i64) {
 }
 
 on_both_engines! {
-    async fn each_transition_moves_the_states_of_the_table_and_no_other(app) {
+    async fn each_transition_changes_exactly_the_states_of_the_table(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let all = Transition::VARIANTS.len() * State::VARIANTS.len();
         seller.batch(&event, all.try_into().unwrap(), 2500).await;
         for transition in Transition::VARIANTS.iter().copied() {
             for from in State::VARIANTS.iter().copied() {
-                let tried = order_in(app, &buyer, &event, from, transition).await;
-                let before = read(app, tried.order).await;
-                let said = attempt(app, transition, tried).await;
-                let after = read(app, tried.order).await;
+                let arguments = order_in(app, &buyer, &event, from, transition).await;
+                let before = read(app, arguments.order).await;
+                let changed = attempt(app, transition, arguments).await;
+                let after = read(app, arguments.order).await;
                 let context = format!("{transition:?} from {from}: {after:?}");
                 if transition.edges().iter().any(|(start, _)| *start == from) {
-                    assert!(said, "{context}");
+                    assert!(changed, "{context}");
                     assert!(transition.has_edge(from, after.0), "{context}");
                 } else {
-                    assert!(!said || transition == Transition::Unfence, "{context}");
+                    assert!(!changed || transition == Transition::Unfence, "{context}");
                     assert_eq!(after, before, "{context}");
                 }
             }
         }
     }
 
-    /// Of two concurrent transitions of one order, one succeeds.
-    async fn one_of_two_transitions_wins(app) {
+    async fn one_of_two_concurrent_transitions_succeeds(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 20, 2500).await;
@@ -161,12 +160,12 @@ on_both_engines! {
             (State::AwaitingPayment, Transition::Revive, Transition::Revive),
             (State::Capturing, Transition::Complete, Transition::Complete),
         ] {
-            let tried = order_in(app, &buyer, &event, from, one).await;
-            let (first, second) = tokio::join!(attempt(app, one, tried), attempt(app, other, tried));
-            let (state, _) = read(app, tried.order).await;
+            let arguments = order_in(app, &buyer, &event, from, one).await;
+            let (first, second) = tokio::join!(attempt(app, one, arguments), attempt(app, other, arguments));
+            let (state, _) = read(app, arguments.order).await;
             assert!(first != second, "{one:?} {first}, {other:?} {second}: {state}");
-            let winner = if first { one } else { other };
-            assert!(winner.has_edge(from, state), "{winner:?}: {state}");
+            let succeeded = if first { one } else { other };
+            assert!(succeeded.has_edge(from, state), "{succeeded:?}: {state}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Concurrent requests over HTTP: exactly as many sales as tickets, no errors but refusals, no deadlocks.
+//! Concurrent requests over HTTP: exactly as many sales as tickets, no errors except refusals, no deadlocks.
 
 use crate::support::{App, Client, Jobs, database::Database, on_both_engines};
 use futures::future::join_all;
@@ -14,7 +14,8 @@ async fn buyers(app: &App, count: usize) -> Vec<Client> {
     buyers
 }
 
-fn won(answers: &[crate::support::Answer]) -> Vec<&Value> {
+/// The orders in the answers; all other answers must be conflicts.
+fn created_orders(answers: &[crate::support::Answer]) -> Vec<&Value> {
     for answer in answers {
         assert!(
             [201, 409].contains(&answer.status),
@@ -37,33 +38,33 @@ on_both_engines! {
         seller.batch(&event, 15, 2500).await;
         let buyers = buyers(app, 40).await;
         let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
-        let won = won(&answers);
-        assert_eq!(won.len(), 15);
+        let created = created_orders(&answers);
+        assert_eq!(created.len(), 15);
         let held: HashSet<&str> =
-            won.iter().map(|order| order["tickets"][0]["id"].as_str().unwrap()).collect();
-        assert_eq!(held.len(), 15, "no ticket twice");
-        for lost in answers.iter().filter(|answer| answer.status == 409) {
-            assert_eq!(lost.body["code"], "not_enough_tickets");
+            created.iter().map(|order| order["tickets"][0]["id"].as_str().unwrap()).collect();
+        assert_eq!(held.len(), 15, "a ticket is held twice");
+        for refused in answers.iter().filter(|answer| answer.status == 409) {
+            assert_eq!(refused.body["code"], "not_enough_tickets");
         }
         app.assert_sound().await;
     }
 
-    async fn one_ticket_and_forty_buyers_who_name_it(app) {
+    async fn one_of_forty_concurrent_buyers_of_a_ticket_reserves_it(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let buyers = buyers(app, 40).await;
         let wanted = [&ticket];
         let answers = join_all(buyers.iter().map(|buyer| buyer.reserve(&wanted))).await;
-        assert_eq!(won(&answers).len(), 1);
-        for lost in answers.iter().filter(|answer| answer.status == 409) {
-            assert_eq!(lost.body["code"], "ticket_reserved");
-            assert!(lost.body["retryAfterSeconds"].as_i64().is_some_and(|left| left > 0));
+        assert_eq!(created_orders(&answers).len(), 1);
+        for refused in answers.iter().filter(|answer| answer.status == 409) {
+            assert_eq!(refused.body["code"], "ticket_reserved");
+            assert!(refused.body["retryAfterSeconds"].as_i64().is_some_and(|left| left > 0));
         }
         app.assert_sound().await;
     }
 
     /// Orders for overlapping tickets, named in opposite order: no deadlock, no partial order.
-    async fn orders_that_cross_each_other_take_all_or_nothing(app) {
+    async fn overlapping_orders_reserve_all_their_tickets_or_none(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let tickets = seller.batch(&event, 6, 2500).await;
@@ -78,9 +79,9 @@ on_both_engines! {
                 buyer.post("/api/orders", json!({"ticketIds": wanted}))
             }))
             .await;
-            let won = won(&orders);
-            assert!((1..=2).contains(&won.len()), "six tickets are at most two orders of three");
-            let held: Vec<&str> = won
+            let created = created_orders(&orders);
+            assert!((1..=2).contains(&created.len()), "not one or two orders of three of the six tickets");
+            let held: Vec<&str> = created
                 .iter()
                 .flat_map(|order| order["tickets"].as_array().unwrap())
                 .map(|ticket| ticket["id"].as_str().unwrap())
@@ -89,25 +90,25 @@ on_both_engines! {
             let id = event["id"].as_str().unwrap();
             let query = format!("/api/tickets?eventId={id}&status=reserved");
             let reserved = seller.get(&query).await.expect(200)["tickets"].as_array().unwrap().len();
-            assert_eq!(reserved, won.len() * 3, "nothing is held without an order");
+            assert_eq!(reserved, created.len() * 3, "the held tickets differ from those of the orders");
             app.clock.advance(901);
         }
         app.assert_sound().await;
     }
 
-    /// Buyers reserve lapsed tickets while the sweep and the timers also run.
-    async fn a_rush_for_lapsed_tickets_sells_each_once(app) {
+    /// Buyers reserve lapsed tickets while the sweep and the expiry jobs also run.
+    async fn lapsed_tickets_are_reserved_once_each_by_concurrent_buyers(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 8, 2500).await;
         let buyers = buyers(app, 16).await;
         let first = join_all(buyers[..8].iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
-        assert_eq!(won(&first).len(), 8);
+        assert_eq!(created_orders(&first).len(), 8);
         app.clock.advance(901);
-        let rush = join_all(buyers[8..].iter().map(|buyer| buyer.reserve_any(&event, 1)));
-        let timers = join_all(first.iter().map(|answer| app.expire(&answer.body)));
-        let (second, _, _) = futures::join!(rush, timers, app.sweep());
-        assert_eq!(won(&second).len(), 8);
+        let reservations = join_all(buyers[8..].iter().map(|buyer| buyer.reserve_any(&event, 1)));
+        let expiry_jobs = join_all(first.iter().map(|answer| app.expire(&answer.body)));
+        let (second, _, _) = futures::join!(reservations, expiry_jobs, app.sweep());
+        assert_eq!(created_orders(&second).len(), 8);
         for (buyer, order) in buyers.iter().zip(&first) {
             assert_eq!(buyer.order(&order.body).await["status"], "expired");
         }
@@ -122,7 +123,7 @@ on_both_engines! {
         let buyer = app.user("buyer").await;
         let (locked, wait_until_locked) = oneshot::channel();
         let (roll_back, wait_for_roll_back) = oneshot::channel::<()>();
-        let rival = app.db.write(move |conn| Box::pin(async move {
+        let concurrent = app.db.write(move |conn| Box::pin(async move {
             sqlx::query("UPDATE tickets SET version = version").execute(conn).await?;
             locked.send(()).unwrap();
             wait_for_roll_back.await.unwrap();
@@ -136,14 +137,14 @@ on_both_engines! {
             roll_back.send(()).unwrap();
             reserving.await.expect(201)
         };
-        let (order, rolled_back) = futures::join!(reserving, rival);
+        let (order, rolled_back) = futures::join!(reserving, concurrent);
         assert!(rolled_back.is_err());
         assert_eq!(order["tickets"].as_array().unwrap().len(), 2);
         app.assert_sound().await;
     }
 
-    /// A seller changes the price while a buyer reserves: the price never changes during a hold.
-    async fn a_price_never_moves_under_a_hold(app) {
+    /// A seller changes the price while a buyer reserves.
+    async fn a_price_never_changes_during_a_hold(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let buyer = app.user("buyer").await;
@@ -165,8 +166,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Payment, cancellation and expiry at once: whichever is first, money and tickets agree.
-    async fn paying_cancelling_and_expiring_at_once_end_in_one_way(app) {
+    /// Whichever succeeds, the captured amount agrees with the sold tickets.
+    async fn concurrent_payment_cancellation_and_expiry_have_one_outcome(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let buyer = app.user("buyer").await;
@@ -190,9 +191,8 @@ on_both_engines! {
     }
 }
 
-/// Webhooks and the sweep advance the same payments as the buyers' requests: whichever makes the calls, the
-/// buyer gets the result.
-async fn paying_beside_webhooks(database: Database) {
+/// Webhooks and the sweep process the same payments as the buyers' requests; the buyer gets the result in any case.
+async fn assert_payments_concurrent_with_webhooks(database: Database) {
     let app = App::start_with(database, Jobs::InProcess).await;
     let webhooks = tokio::spawn(app.double.clone().run_webhooks());
     let seller = app.user("seller").await;
@@ -207,7 +207,7 @@ async fn paying_beside_webhooks(database: Database) {
                 if paid.status != 409 {
                     break buyer.until_paid(paid).await;
                 }
-                // Holds are short here, and the machine may be busy.
+                // Holds are short in this test, so one may end on a busy machine.
                 paid.refused(409, "order_expired");
             }
         });
@@ -219,11 +219,11 @@ async fn paying_beside_webhooks(database: Database) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_advance_on_sqlite() {
-    paying_beside_webhooks(Database::sqlite()).await;
+async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_process_on_sqlite() {
+    assert_payments_concurrent_with_webhooks(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_advance_on_postgres() {
-    paying_beside_webhooks(Database::postgres().await).await;
+async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_process_on_postgres() {
+    assert_payments_concurrent_with_webhooks(Database::postgres().await).await;
 }

@@ -1,5 +1,5 @@
-//! docs/security.md says what is so: every path and test that it names is there, and its figures are those
-//! of its tables. Whether a test shows what it is named for is for readers to judge.
+//! Checks docs/security.md: every path and test that it names exists, and its summary agrees with its tables.
+//! Whether a named test proves the claim is not checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many requirements of levels 1 and 2 each chapter of the ASVS 5.0.0 has.
-const ITEMS: [(u32, usize); 17] = [
+/// The number of requirements of levels 1 and 2 in each chapter of the ASVS 5.0.0.
+const REQUIREMENTS_BY_CHAPTER: [(u32, usize); 17] = [
     (1, 27),
     (2, 11),
     (3, 19),
@@ -27,10 +27,10 @@ const ITEMS: [(u32, usize); 17] = [
     (16, 16),
     (17, 7),
 ];
-/// How many of all are of level 1.
-const LEVEL_1: usize = 70;
+/// The number of requirements of level 1.
+const LEVEL_1_COUNT: usize = 70;
 const STATES: [&str; 3] = ["met", "argued", "not applicable"];
-/// Where what is named may be.
+/// The folders of the paths that the document names.
 const FOLDERS: [&str; 10] = [
     ".ci",
     "app",
@@ -48,12 +48,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What is written between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The functions of all Rust sources.
+/// The names of all functions in the Rust sources.
 fn functions() -> BTreeSet<String> {
     fn read(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -76,7 +76,7 @@ fn functions() -> BTreeSet<String> {
     found
 }
 
-/// One row of a table: the requirements that it speaks of, their level, and how they stand.
+/// One row of a table: requirements, their level, their status and the reason.
 struct Row<'a> {
     items: Vec<&'a str>,
     level: &'a str,
@@ -93,7 +93,7 @@ fn rows(document: &str) -> Vec<Row<'_>> {
         .map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             let [items, level, _, state, why] = cells.as_slice() else {
-                panic!("five cells: {line}");
+                panic!("not five cells: {line}");
             };
             Row {
                 items: items.split(", ").collect(),
@@ -105,7 +105,7 @@ fn rows(document: &str) -> Vec<Row<'_>> {
         .collect()
 }
 
-/// The summary, as the tables have it.
+/// The summary of the tables.
 fn summary(rows: &[Row<'_>]) -> String {
     let count = |level: Option<&str>, state: &str| -> usize {
         let of = rows
@@ -113,7 +113,7 @@ fn summary(rows: &[Row<'_>]) -> String {
             .filter(|row| row.state == state && level.is_none_or(|level| row.level == level));
         of.map(|row| row.items.len()).sum()
     };
-    let mut told =
+    let mut text =
         String::from("| | met | argued | not applicable | all |\n|---|---|---|---|---|\n");
     for (name, level) in [
         ("level 1", Some("1")),
@@ -124,26 +124,26 @@ fn summary(rows: &[Row<'_>]) -> String {
         let [met, argued, not_applicable] = counts;
         let all: usize = counts.iter().sum();
         let _ = writeln!(
-            told,
+            text,
             "| {name} | {met} | {argued} | {not_applicable} | {all} |"
         );
     }
-    told
+    text
 }
 
-/// All that is wrong with the document.
-fn wrong(document: &str, functions: &BTreeSet<String>) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// The errors of the document.
+fn find_errors(document: &str, functions: &BTreeSet<String>) -> Vec<String> {
+    let mut errors = Vec::new();
     for name in quoted(document) {
         let first = name.split('/').next().unwrap_or_default();
         let is_path = name.contains('/') && !name.contains(' ') && FOLDERS.contains(&first);
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let is_function = name.matches('_').count() >= 2 && name.chars().all(is_name);
         if is_path && !root().join(name).exists() {
-            wrong.push(format!("there is no {name}"));
+            errors.push(format!("there is no {name}"));
         }
         if is_function && !functions.contains(name) {
-            wrong.push(format!("there is no test or function {name}"));
+            errors.push(format!("there is no test or function {name}"));
         }
     }
     let rows = rows(document);
@@ -152,7 +152,7 @@ fn wrong(document: &str, functions: &BTreeSet<String>) -> Vec<String> {
     for row in &rows {
         for item in &row.items {
             if !seen.insert(*item) {
-                wrong.push(format!("{item} stands twice"));
+                errors.push(format!("{item} is listed twice"));
             }
             let chapter = item
                 .split('.')
@@ -161,28 +161,34 @@ fn wrong(document: &str, functions: &BTreeSet<String>) -> Vec<String> {
             *chapters.entry(chapter.unwrap_or(0)).or_default() += 1;
         }
         if !STATES.contains(&row.state) || !["1", "2"].contains(&row.level) || row.why.is_empty() {
-            wrong.push(format!("{}: how does it stand?", row.items[0]));
+            errors.push(format!(
+                "{}: invalid level or status, or no reason",
+                row.items[0]
+            ));
         }
         if row.state == "argued" && row.why.len() < 80 {
-            wrong.push(format!("{}: what limits the risk?", row.items[0]));
+            errors.push(format!(
+                "{}: the reason does not say what limits the risk",
+                row.items[0]
+            ));
         }
     }
-    if chapters != BTreeMap::from(ITEMS) {
-        wrong.push(format!("requirements by chapter: {chapters:?}"));
+    if chapters != BTreeMap::from(REQUIREMENTS_BY_CHAPTER) {
+        errors.push(format!("requirements by chapter: {chapters:?}"));
     }
     let level_1 = rows
         .iter()
         .filter(|row| row.level == "1")
         .map(|row| row.items.len());
     let level_1: usize = level_1.sum();
-    if level_1 != LEVEL_1 {
-        wrong.push(format!("{level_1} are of level 1"));
+    if level_1 != LEVEL_1_COUNT {
+        errors.push(format!("{level_1} requirements are of level 1"));
     }
     let summary = summary(&rows);
     if !document.contains(&summary) {
-        wrong.push(format!("the summary should be\n{summary}"));
+        errors.push(format!("the summary should be\n{summary}"));
     }
-    wrong
+    errors
 }
 
 fn document() -> String {
@@ -190,15 +196,15 @@ fn document() -> String {
 }
 
 #[test]
-fn every_claim_about_security_can_be_looked_up() {
-    let wrong = wrong(&document(), &functions());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+fn each_path_and_test_named_in_the_document_exists() {
+    let errors = find_errors(&document(), &functions());
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
 }
 
 #[test]
-fn a_claim_that_cannot_be_looked_up_is_found() {
+fn errors_in_the_document_are_detected() {
     let (document, functions) = (document(), functions());
-    for (true_one, false_one, told) in [
+    for (correct, incorrect, text) in [
         (
             "`server/src/middleware/csp.rs`",
             "`server/src/middleware/cps.rs`",
@@ -209,16 +215,24 @@ fn a_claim_that_cannot_be_looked_up_is_found() {
             "`another_site_can_act_for_you`",
             "no test or function another_site_can_act_for_you",
         ),
-        ("| 1.2.2 |", "| 1.2.1 |", "1.2.1 stands twice"),
-        ("| 1.2.2 | 1 |", "| 1.2.2 | 2 |", "69 are of level 1"),
-        ("| met | bodies", "| mostly | bodies", "how does it stand?"),
+        ("| 1.2.2 |", "| 1.2.1 |", "1.2.1 is listed twice"),
+        (
+            "| 1.2.2 | 1 |",
+            "| 1.2.2 | 2 |",
+            "69 requirements are of level 1",
+        ),
+        (
+            "| met | bodies",
+            "| mostly | bodies",
+            "invalid level or status",
+        ),
         ("| both |", "| all |", "the summary should be"),
     ] {
-        assert!(document.contains(true_one), "{true_one}");
-        let wrong = wrong(&document.replacen(true_one, false_one, 1), &functions);
+        assert!(document.contains(correct), "{correct}");
+        let errors = find_errors(&document.replacen(correct, incorrect, 1), &functions);
         assert!(
-            wrong.iter().any(|wrong| wrong.contains(told)),
-            "{told}: {wrong:?}"
+            errors.iter().any(|error| error.contains(text)),
+            "{text}: {errors:?}"
         );
     }
 }

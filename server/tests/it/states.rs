@@ -1,33 +1,36 @@
-//! Model-based test of the whole shop: after random sequences of actions by buyers, sellers, banks and time,
-//! every answer, ticket, order and amount must equal the model's.
+//! Model-based test of the whole shop: after each of a random sequence of actions of buyers, sellers and banks
+//! and advances of the clock, every answer, ticket, order and amount must equal the model's.
 //!
-//! `states/model.rs` is the state of the model, `limits.rs` its limits, `elsewhere.rs` what happens at Stripe
-//! without the shop, `promise.rs` its answers (types in `words.rs`), `moves.rs` generates the moves, and
-//! `shop.rs` runs them against the real shop, whose tables `tables.rs` compares. Half of the cases have
-//! limits enabled. The moves of a case are sequential, so this test does not look for races.
+//! `states/model.rs` is the state of the model, `limits.rs` its limits, `elsewhere.rs` the changes made at
+//! Stripe outside the shop, `answers.rs` the expected answers (types in `words.rs`). `moves.rs` generates the
+//! moves, `shop.rs` runs them against a real shop and compares it with the model (`expected.rs`), and
+//! `tables.rs` compares its tables. Half of the cases have limits enabled. The moves of a case are sequential,
+//! so this test does not find races.
 //!
 //! `STAGEDOOR_PROPTEST_CASES` sets the number of cases per engine. A failure is shrunk to the fewest moves
 //! that reproduce it. Its seed is added to `server/tests/proptest-regressions/states.txt` and is run first
 //! from then on: commit that file with the fix.
 
+mod answers;
 mod elsewhere;
+mod expected;
 mod limits;
 mod model;
 mod moves;
-mod promise;
+
 mod shop;
 mod tables;
 mod words;
 
+use answers::Model;
 use model::Rules;
-use moves::{Belief, Promise, TheTruth};
-use promise::Model;
+use moves::{ActualRules, AssumedRules, ModelMachine};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use shop::{Beside, Postgres, Sqlite};
+use shop::{Comparison, Postgres, Sqlite};
 use std::collections::BTreeSet;
 use words::Move;
 
@@ -50,62 +53,62 @@ prop_state_machine! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn the_shop_keeps_its_promise_on_sqlite(sequential 1..=MOVES_MAX => Beside<Sqlite, TheTruth>);
+    fn the_shop_agrees_with_the_model_on_sqlite(sequential 1..=MOVES_MAX => Comparison<Sqlite, ActualRules>);
 }
 
 prop_state_machine! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn the_shop_keeps_its_promise_on_postgres(sequential 1..=MOVES_MAX => Beside<Postgres, TheTruth>);
+    fn the_shop_agrees_with_the_model_on_postgres(sequential 1..=MOVES_MAX => Comparison<Postgres, ActualRules>);
 }
 
-struct HoldsASecondLonger;
+struct HoldOneSecondLonger;
 
-impl Belief for HoldsASecondLonger {
+impl AssumedRules for HoldOneSecondLonger {
     const RULES: Rules = Rules {
         hold: 901,
-        ..TheTruth::RULES
+        ..ActualRules::RULES
     };
 }
 
-struct GraceASecondLonger;
+struct GraceOneSecondLonger;
 
-impl Belief for GraceASecondLonger {
+impl AssumedRules for GraceOneSecondLonger {
     const RULES: Rules = Rules {
         grace: 61,
-        ..TheTruth::RULES
+        ..ActualRules::RULES
     };
 }
 
-struct NeverTakesALateCard;
+struct NoLateAuthorisation;
 
-impl Belief for NeverTakesALateCard {
+impl AssumedRules for NoLateAuthorisation {
     const RULES: Rules = Rules {
         late: -1,
-        ..TheTruth::RULES
+        ..ActualRules::RULES
     };
 }
 
-struct AllowsAFourthOrder;
+struct FourOpenOrders;
 
-impl Belief for AllowsAFourthOrder {
+impl AssumedRules for FourOpenOrders {
     const RULES: Rules = Rules {
         open_orders: 4,
-        ..TheTruth::RULES
+        ..ActualRules::RULES
     };
 }
 
-struct BooksNoLosses;
+struct LossesNotBooked;
 
-impl Belief for BooksNoLosses {
+impl AssumedRules for LossesNotBooked {
     const RULES: Rules = Rules {
         losses_are_booked: false,
-        ..TheTruth::RULES
+        ..ActualRules::RULES
     };
 }
 
-/// Deterministic: generates the same moves on each run.
+/// Generates the same moves on each run.
 fn deterministic_runner(config: Config) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
@@ -113,48 +116,48 @@ fn deterministic_runner(config: Config) -> TestRunner {
 /// The part of a model that buyers, sellers and operators can observe.
 fn observable(model: &Model) -> String {
     let world = &model.world;
-    let places: Vec<_> = world.tickets.iter().map(|ticket| ticket.place).collect();
+    let tickets: Vec<_> = world.tickets.iter().map(|ticket| ticket.state).collect();
     let orders: Vec<_> = world
         .orders
         .values()
         .map(|order| (order.state, &order.payment))
         .collect();
-    let (books, incidents) = (&world.books, &world.incidents);
+    let (balances, incidents) = (&world.balances, &world.incidents);
     format!(
-        "{} {places:?} {orders:?} {books:?} {incidents:?}",
+        "{} {tickets:?} {orders:?} {balances:?} {incidents:?}",
         model.answer
     )
 }
 
-/// Whether the moves make a difference between the wrong rules and the right ones. Much faster than running
-/// them against a shop.
-fn distinguishes(believed: &Model, moves: &[Move]) -> bool {
-    let mut believed = believed.clone();
-    let mut truth = believed.clone();
-    truth.world.rules = TheTruth::RULES;
+/// Whether the moves distinguish the wrong rules from the actual ones. Much faster than running them against a
+/// shop.
+fn distinguishes(assumed: &Model, moves: &[Move]) -> bool {
+    let mut assumed = assumed.clone();
+    let mut actual = assumed.clone();
+    actual.world.rules = ActualRules::RULES;
     moves.iter().any(|next| {
-        if !truth.allows(next) {
+        if !actual.is_possible(next) {
             return true;
         }
-        believed.make(next);
-        truth.make(next);
-        observable(&believed) != observable(&truth)
+        assumed.make(next);
+        actual.make(next);
+        observable(&assumed) != observable(&actual)
     })
 }
 
 /// Runs the test with wrong rules, which must fail. Returns the number of moves after shrinking, and the
 /// failure message.
-fn fail_with<B: Belief>(shrink: u32) -> (usize, String) {
+fn fail_with<B: AssumedRules>(shrink: u32) -> (usize, String) {
     let config = Config {
         cases: 2048,
         max_shrink_iters: shrink,
         failure_persistence: None,
         ..Config::default()
     };
-    let moves = Promise::<B>::sequential_strategy(MOVES_MAX);
-    let found = deterministic_runner(config.clone()).run(&moves, |(model, moves, seen)| {
+    let moves = ModelMachine::<B>::sequential_strategy(MOVES_MAX);
+    let found = deterministic_runner(config.clone()).run(&moves, |(model, moves, seen_counter)| {
         if distinguishes(&model, &moves) {
-            Beside::<Sqlite, B>::test_sequential(config.clone(), model, moves, seen);
+            Comparison::<Sqlite, B>::test_sequential(config.clone(), model, moves, seen_counter);
         }
         Ok(())
     });
@@ -164,28 +167,28 @@ fn fail_with<B: Belief>(shrink: u32) -> (usize, String) {
     }
 }
 
-/// The comparison can fail: a model that is wrong by one second, or in a rare case, is detected.
+/// Runs the comparison with models that are wrong by one second, or in a rare case.
 #[test]
 fn a_shop_that_differs_from_the_model_is_detected() {
-    let (moves, why) = fail_with::<HoldsASecondLonger>(64);
+    let (moves, why) = fail_with::<HoldOneSecondLonger>(64);
     assert!(moves <= 4 && why.contains("900 s left"), "{moves} {why}");
     // Needs many moves, so shrinking would take long.
-    let (_, why) = fail_with::<GraceASecondLonger>(1);
+    let (_, why) = fail_with::<GraceOneSecondLonger>(1);
     let mentions = |why: &str, word: &str| why.contains(word) || why.contains("the last sweep");
     assert!(mentions(&why, "s left"), "{why}");
-    let (_, why) = fail_with::<NeverTakesALateCard>(1);
+    let (_, why) = fail_with::<NoLateAuthorisation>(1);
     assert!(mentions(&why, "sold"), "{why}");
-    let (_, why) = fail_with::<AllowsAFourthOrder>(1);
+    let (_, why) = fail_with::<FourOpenOrders>(1);
     assert!(why.contains("hold_limit"), "{why}");
-    let (_, why) = fail_with::<BooksNoLosses>(1);
-    assert!(why.contains("the books say"), "{why}");
+    let (_, why) = fail_with::<LossesNotBooked>(1);
+    assert!(why.contains("the ledger has"), "{why}");
 }
 
 /// The generated moves reach every refusal and every rare case.
 #[test]
 fn the_moves_reach_every_case_of_the_model() {
     let mut runner = deterministic_runner(Config::default());
-    let strategy = Promise::<TheTruth>::sequential_strategy(MOVES_MAX);
+    let strategy = ModelMachine::<ActualRules>::sequential_strategy(MOVES_MAX);
     let mut reached = BTreeSet::new();
     for _ in 0..300 {
         let (mut model, moves, _) = strategy.new_tree(&mut runner).unwrap().current();
@@ -194,33 +197,33 @@ fn the_moves_reach_every_case_of_the_model() {
         }
         reached.extend(model.world.marks);
     }
-    let wanted = BTreeSet::from(EVERYTHING);
-    let missed: Vec<_> = wanted.difference(&reached).collect();
-    assert!(missed.is_empty(), "never reached: {missed:?}");
+    let expected = BTreeSet::from(ALL_CASES);
+    let missed: Vec<_> = expected.difference(&reached).collect();
+    assert!(missed.is_empty(), "not reached: {missed:?}");
 }
 
-const EVERYTHING: [&str; 38] = [
+const ALL_CASES: [&str; 38] = [
     "a dispute was lost",
     "a dispute was won",
     "a refund that Stripe refused",
-    "answered again",
-    "a rival expired it",
+    "stored answer repeated",
+    "expired by another reservation",
     "authorised too late, and voided",
     "card_declined",
-    "held too much",
+    "buyer over the limit",
     "hold_limit",
-    "paid back at Stripe, all of it",
-    "paid back in part at Stripe",
+    "fully refunded at Stripe",
+    "partly refunded at Stripe",
     "payment_disputed",
     "refunded_elsewhere",
-    "the address held too much",
+    "network address over the limit",
     "too_many_requests",
-    "waited after holds that ran out",
+    "wait after unpaid expiries",
     "completed within the grace",
     "event_over",
     "idempotency_mismatch",
     "invalid",
-    "known after a day",
+    "order found by its key after a day",
     "not_enough_tickets",
     "not_found",
     "not_sold",
@@ -229,10 +232,10 @@ const EVERYTHING: [&str; 38] = [
     "order_expired",
     "order_refunded",
     "own_ticket",
-    "paid by the card before",
+    "paid by the previous card",
     "refunded in part",
     "revived after it had expired",
-    "revived before anybody expired it",
+    "revived before it was expired",
     "ticket_reserved",
     "ticket_sold",
     "ticket_withdrawn",

@@ -1,4 +1,4 @@
-//! The commands about operators and incidents, and the setting of the mail server.
+//! The commands that manage operators and incidents, and the setting of the mail server.
 
 use super::incident;
 use model::Moment;
@@ -23,7 +23,7 @@ fn stagedoor(folder: &Path, arguments: &[&str]) -> Result<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_and_incidents_are_looked_after_on_the_command_line() {
+async fn operators_and_incidents_are_managed_on_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| stagedoor(folder.path(), arguments);
     run(&["migrate"]).unwrap();
@@ -34,8 +34,8 @@ async fn operators_and_incidents_are_looked_after_on_the_command_line() {
         "{error}"
     );
     run(&["seed"]).unwrap();
-    let made = run(&["operator", " Buyer@Stagedoor.example"]).unwrap();
-    assert!(made.contains("an operator now"), "{made}");
+    let output = run(&["operator", " Buyer@Stagedoor.example"]).unwrap();
+    assert!(output.contains("an operator now"), "{output}");
     assert_eq!(
         run(&["operator"]).unwrap(),
         "buyer@stagedoor.example  Billie Booker\n"
@@ -52,10 +52,10 @@ async fn operators_and_incidents_are_looked_after_on_the_command_line() {
     let db = Db::open(&format!("sqlite://{}", file.display()))
         .await
         .unwrap();
-    // Whoever signs up with an address first may not be its owner; who is an operator stays one.
+    // Only a user with a verified address can become an operator; an existing operator is not affected.
     run(&["operator", "buyer@stagedoor.example"]).unwrap();
-    let unproved = sqlx::query("UPDATE users SET email_verified_at = NULL");
-    db.write(|conn| Box::pin(async move { unproved.execute(conn).await.map(|_| ()) }))
+    let unverify = sqlx::query("UPDATE users SET email_verified_at = NULL");
+    db.write(|conn| Box::pin(async move { unverify.execute(conn).await.map(|_| ()) }))
         .await
         .unwrap();
     let error = run(&["operator", "seller@stagedoor.example"]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Receives the tests' mails: a transport that fails a given number of times, a parser, and mail servers.
+//! Receives mails in tests: a transport that fails a given number of times, a parser of mails, and SMTP servers.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use platform::trust::Trust;
@@ -17,12 +17,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Keeps the mails that it gets, after a given number of failures.
+/// Stores the mails that are sent, after a given number of failures.
 #[derive(Default)]
 pub struct Postbox {
     failures_left: AtomicUsize,
     calls: AtomicUsize,
-    taken: Mutex<Vec<Letter>>,
+    received: Mutex<Vec<Letter>>,
 }
 
 impl Postbox {
@@ -37,7 +37,7 @@ impl Postbox {
     }
 
     pub fn letters(&self) -> Vec<Letter> {
-        self.taken.lock().unwrap().clone()
+        self.received.lock().unwrap().clone()
     }
 
     #[track_caller]
@@ -52,7 +52,7 @@ impl Postbox {
 impl Transport for Postbox {
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        // Long enough for a concurrent call.
+        // Long enough for a concurrent call to overlap.
         tokio::time::sleep(Duration::from_millis(5)).await;
         let left = self.failures_left.load(Ordering::SeqCst);
         if left > 0 {
@@ -60,7 +60,7 @@ impl Transport for Postbox {
             return Err(SendError::new("the mail server is on fire"));
         }
         let letter = Letter::read(&mail.message.formatted());
-        self.taken.lock().unwrap().push(letter);
+        self.received.lock().unwrap().push(letter);
         Ok(())
     }
 }
@@ -76,28 +76,28 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// The token of its link to the page at `path`, if it has one.
+    /// The token in the mail's link to the page at `path`.
     pub fn token(&self, path: &str) -> Option<String> {
-        let behind = self.text.split(&format!("{path}?token=")).nth(1)?;
-        behind.split_whitespace().next().map(str::to_owned)
+        let after = self.text.split(&format!("{path}?token=")).nth(1)?;
+        after.split_whitespace().next().map(str::to_owned)
     }
 
     pub fn read(bytes: &[u8]) -> Self {
         let message = std::str::from_utf8(bytes).unwrap();
-        assert!(message.is_ascii(), "every mail server accepts it");
+        assert!(message.is_ascii(), "the mail is not ASCII");
         let (headers, body) = part(message);
         let kind = &headers["content-type"];
         let mut parts = split(kind, &body);
-        let mut words = (kind.clone(), body.clone());
+        let mut content = (kind.clone(), body.clone());
         let mut enclosed = Vec::new();
         if kind.starts_with("multipart/mixed") {
             let (inner, body) = part(&parts.remove(0));
-            words = (inner["content-type"].clone(), body);
-            enclosed = parts.iter().map(|part| attached(part)).collect();
+            content = (inner["content-type"].clone(), body);
+            enclosed = parts.iter().map(|part| attachment(part)).collect();
         }
-        assert!(words.0.starts_with("multipart/alternative"));
-        let parts = split(&words.0, &words.1);
-        assert_eq!(parts.len(), 2, "text and HTML: {message}");
+        assert!(content.0.starts_with("multipart/alternative"));
+        let parts = split(&content.0, &content.1);
+        assert_eq!(parts.len(), 2, "not a text and an HTML part: {message}");
         Self {
             text: decoded(&parts[0], "text/plain"),
             html: decoded(&parts[1], "text/html"),
@@ -123,7 +123,7 @@ fn split(kind: &str, body: &str) -> Vec<String> {
     parts[1..parts.len() - 1].to_vec()
 }
 
-fn attached(message: &str) -> (String, Vec<u8>) {
+fn attachment(message: &str) -> (String, Vec<u8>) {
     let (headers, body) = part(message);
     assert!(headers["content-disposition"].starts_with("attachment"));
     (headers["content-type"].clone(), bytes(&headers, body))
@@ -139,7 +139,7 @@ fn part(message: &str) -> (HashMap<String, String>, String) {
     {
         let (name, value) = line.split_once(':').unwrap();
         let before = headers.insert(name.to_lowercase(), value.trim().to_owned());
-        assert!(before.is_none(), "{name} comes twice");
+        assert!(before.is_none(), "duplicate header {name}");
     }
     (headers, body.to_owned())
 }
@@ -154,12 +154,12 @@ fn bytes(headers: &HashMap<String, String>, body: String) -> Vec<u8> {
     match headers["content-transfer-encoding"].as_str() {
         "7bit" => body.into_bytes(),
         "base64" => BASE64_STANDARD.decode(body.replace("\r\n", "")).unwrap(),
-        "quoted-printable" => unquoted(&body.replace("=\r\n", "")),
+        "quoted-printable" => decode_quoted_printable(&body.replace("=\r\n", "")),
         other => panic!("{other}"),
     }
 }
 
-fn unquoted(text: &str) -> Vec<u8> {
+fn decode_quoted_printable(text: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text.bytes());
     while let Some(byte) = rest.next() {
         if byte == b'=' {
@@ -172,18 +172,18 @@ fn unquoted(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A mail server for one connection. Returns the commands and the message that it received.
+/// Starts a mail server for one connection. Its task returns the commands and the message that it received.
 pub async fn mail_server(offers: &'static str) -> (u16, JoinHandle<(Vec<String>, String)>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let heard = tokio::spawn(async move {
+    let received = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        converse(stream, offers).await
+        serve_connection(stream, offers).await
     });
-    (port, heard)
+    (port, received)
 }
 
-async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
+async fn serve_connection(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let (mut commands, mut message, mut in_message) = (Vec::new(), String::new(), false);
@@ -196,7 +196,7 @@ async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
             continue;
         }
         in_message = line == "DATA";
-        let answer = match line.split([' ', ':']).next().unwrap() {
+        let reply = match line.split([' ', ':']).next().unwrap() {
             "EHLO" => format!("250-mail.example\r\n250-{offers}\r\n250 8BITMIME\r\n"),
             "AUTH" => "235 welcome\r\n".to_owned(),
             "DATA" => "354 go on\r\n".to_owned(),
@@ -204,7 +204,7 @@ async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
             _ => "250 fine\r\n".to_owned(),
         };
         commands.push(line);
-        if write.write_all(answer.as_bytes()).await.is_err() {
+        if write.write_all(reply.as_bytes()).await.is_err() {
             break;
         }
     }
@@ -220,9 +220,9 @@ pub struct MailServer {
 
 #[derive(Default)]
 struct Script {
-    /// By command; the greeting's command is empty.
+    /// Replies by command; the greeting's command is empty.
     answers: Mutex<HashMap<String, String>>,
-    heard: Mutex<Vec<String>>,
+    received: Mutex<Vec<String>>,
 }
 
 impl MailServer {
@@ -235,7 +235,7 @@ impl MailServer {
         serving.spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                open.spawn(answer(stream, shared.clone()));
+                open.spawn(serve_connection_by_script(stream, shared.clone()));
             }
         });
         Self {
@@ -245,7 +245,7 @@ impl MailServer {
         }
     }
 
-    /// The shop's transport to it.
+    /// The shop's transport to this server.
     pub fn smtp(&self) -> Smtp {
         let url = format!("smtp://127.0.0.1:{}", self.port);
         Smtp::new(&url, "tickets.example", &Trust::default()).unwrap()
@@ -257,16 +257,16 @@ impl MailServer {
         answers.insert(command.to_owned(), reply.to_owned());
     }
 
-    /// How often it has received a command.
-    pub fn heard(&self, command: &str) -> usize {
-        let heard = self.script.heard.lock().unwrap();
-        heard.iter().filter(|word| *word == command).count()
+    /// How often the server has received a command.
+    pub fn received(&self, command: &str) -> usize {
+        let received = self.script.received.lock().unwrap();
+        received.iter().filter(|word| *word == command).count()
     }
 }
 
 impl Script {
     fn reply(&self, command: &str) -> String {
-        self.heard.lock().unwrap().push(command.to_owned());
+        self.received.lock().unwrap().push(command.to_owned());
         let set = self.answers.lock().unwrap().get(command).cloned();
         let usual = match command {
             "" => "220 mail.example",
@@ -279,7 +279,7 @@ impl Script {
     }
 }
 
-async fn answer(stream: TcpStream, script: Arc<Script>) {
+async fn serve_connection_by_script(stream: TcpStream, script: Arc<Script>) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let mut in_message = false;

@@ -1,8 +1,8 @@
-//! The invariants: of every state, of every step, and of states at rest.
+//! The invariants of every state, of every step, and of quiescent states.
 
 use super::{
     Model,
-    world::{Intent, Kind, Paying, Progress, Refund, Sale, Stage, State, Until},
+    world::{CallKind, HoldEnd, Intent, PaymentStage, Progress, Refund, Stage, State, TicketState},
 };
 use shop::orders::state::{State as OrderState, has_transition};
 
@@ -12,33 +12,33 @@ pub enum Invariant {
     /// A ticket is live in at most one order.
     OneLiveOrder,
     /// A live order whose hold has not ended holds each of its tickets.
-    LockIsKept,
+    HoldIsKept,
     /// Money is captured only for a fenced order.
-    CaptureBehindFence,
+    CaptureIsFenced,
     /// An order is complete if and only if it has a captured payment and all its tickets.
     CompleteIsPaid,
-    /// A voided payment can never be charged, so a second payment never doubles the first.
-    VoidedIsVoid,
-    /// No price changes during a hold, and the price charged is the ticket's.
-    PriceStandsUnderHold,
+    /// A voided payment can never be charged, so an order is never charged twice.
+    VoidedIsNeverCharged,
+    /// No price changes during a hold, and the price charged is the ticket's price.
+    PriceIsFixedDuringHold,
     /// One effect creates one object at Stripe.
     OneObjectPerEffect,
     /// Orders follow the transitions of `orders/state.rs`, so they leave a final state only by a revival, a
     /// refund or a failed refund.
-    OrdersMoveByTheTable,
+    TransitionsAreAllowed,
     /// No payment has more pending calls than the engine makes in one run.
-    FewCallsWait,
-    /// At rest: the captured and not refunded amount of an order is its total if it is complete, else zero;
+    FewPendingCalls,
+    /// Quiescent states: the captured and not refunded amount of an order is its total if it is complete, else zero;
     /// unless a refund failed or was refused, and an incident was opened.
-    BankAgrees,
-    /// At rest: the tickets of a payment are frozen if and only if a dispute of it is open or lost.
+    StripeAgrees,
+    /// Quiescent states: the tickets of a payment are frozen if and only if a dispute of it is open or lost.
     FrozenWhileDisputed,
-    /// At rest: no order that ended unpaid has an authorisation.
+    /// Quiescent states: no order that ended unpaid has an authorisation.
     NoAuthorisationIsLeft,
-    /// At rest: every order is in a final state, and no call is pending.
+    /// Quiescent states: every order is in a final state, and no call is pending.
     EveryOrderEnds,
-    /// Every state leads to rest.
-    ComesToRest,
+    /// Every path of steps without a new request ends.
+    Terminates,
 }
 
 fn require(holds: bool, invariant: Invariant) -> Result<(), Invariant> {
@@ -63,60 +63,63 @@ impl Model {
     fn check_order(self, s: &State, order: usize) -> Result<(), Invariant> {
         let row = &s.orders[order];
         let payment = &row.payment;
-        require(!payment.doubled, Invariant::OneObjectPerEffect)?;
-        if matches!(payment.stage, Paying::Voided | Paying::Failed) {
-            let nothing = matches!(payment.intent, Intent::None | Intent::Gone);
+        require(!payment.duplicated, Invariant::OneObjectPerEffect)?;
+        if matches!(payment.stage, PaymentStage::Voided | PaymentStage::Failed) {
+            let not_charged = matches!(payment.intent, Intent::None | Intent::Canceled);
             let [oldest, ..] = payment.calls;
-            let comes =
-                oldest.kind == Kind::Create && !matches!(oldest.progress, Progress::Answered(_));
-            require(nothing && !comes, Invariant::VoidedIsVoid)?;
+            let may_be_created = oldest.kind == CallKind::Create
+                && !matches!(oldest.progress, Progress::Answered(_));
+            require(
+                not_charged && !may_be_created,
+                Invariant::VoidedIsNeverCharged,
+            )?;
         }
         let complete = row.stage == Stage::Complete;
-        let captured = payment.stage == Paying::Captured;
+        let captured = payment.stage == PaymentStage::Captured;
         require(complete == captured, Invariant::CompleteIsPaid)?;
         if complete {
-            let back = payment.refund == Refund::Done && !payment.by_hand;
-            let paid = payment.intent == Intent::Taken && !back;
+            let is_refunded = payment.refund == Refund::Done && !payment.refunded_in_dashboard;
+            let paid = payment.intent == Intent::Succeeded && !is_refunded;
             require(paid, Invariant::CompleteIsPaid)?;
         }
         let owns = complete || row.stage == Stage::Refunding;
         let fenced = row.stage == Stage::Capturing;
         let waiting = matches!(row.stage, Stage::Created | Stage::AwaitingPayment);
         for ticket in self.lines(order) {
-            let what = &s.tickets[ticket];
-            let has = usize::from(what.holder) == order;
-            let sold = what.sale == Sale::Sold && has;
+            let ticket_row = &s.tickets[ticket];
+            let is_holder = usize::from(ticket_row.holder) == order;
+            let sold = ticket_row.state == TicketState::Sold && is_holder;
             require(sold == owns, Invariant::CompleteIsPaid)?;
             if fenced || (waiting && !s.lapsed(order)) {
-                let locked = s.holds(order, ticket);
-                let kept = locked && fenced == (what.until == Until::Captured);
-                require(kept, Invariant::LockIsKept)?;
-                require(!row.repriced[ticket], Invariant::PriceStandsUnderHold)?;
+                let held = s.holds(order, ticket);
+                let kept = held && fenced == (ticket_row.hold_end == HoldEnd::AfterCapture);
+                require(kept, Invariant::HoldIsKept)?;
+                require(!row.repriced[ticket], Invariant::PriceIsFixedDuringHold)?;
             }
         }
         Ok(())
     }
 }
 
-/// Invariants of states at rest.
-pub fn check_rest(s: &State) -> Result<(), Invariant> {
+/// Invariants of quiescent states.
+pub fn check_quiescent(s: &State) -> Result<(), Invariant> {
     for row in &s.orders {
         let payment = &row.payment;
         let complete = row.stage == Stage::Complete;
-        let kept = payment.intent == Intent::Taken && payment.refund != Refund::Done;
-        // A refund failed, or was refused because of a dispute: an operator refunds it.
-        let known_failure = row.attention;
-        let frozen = payment.heard.freezes() == payment.dispute.freezes();
+        let kept = payment.intent == Intent::Succeeded && payment.refund != Refund::Done;
+        // A refund failed, or was refused because of a dispute: an operator has to refund it.
+        let known_failure = row.incident_open;
+        let frozen = payment.known_dispute.freezes() == payment.dispute.freezes();
         require(frozen, Invariant::FrozenWhileDisputed)?;
-        require(kept == complete || known_failure, Invariant::BankAgrees)?;
-        let reserved = payment.intent == Intent::Authorised;
-        require(!reserved, Invariant::NoAuthorisationIsLeft)?;
+        require(kept == complete || known_failure, Invariant::StripeAgrees)?;
+        let authorised = payment.intent == Intent::Authorised;
+        require(!authorised, Invariant::NoAuthorisationIsLeft)?;
         let ended = matches!(
             row.stage,
             Stage::Absent | Stage::Complete | Stage::Expired | Stage::Cancelled | Stage::Refunded
         );
-        let waits = payment.calls.iter().any(|call| call.kind != Kind::None);
-        require(ended && !waits, Invariant::EveryOrderEnds)?;
+        let is_pending = payment.calls.iter().any(|call| call.kind != CallKind::None);
+        require(ended && !is_pending, Invariant::EveryOrderEnds)?;
     }
     Ok(())
 }
@@ -130,7 +133,7 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
                 (Some(was), Some(is)) => has_transition(was, is),
                 (_, None) => false,
             };
-        require(allowed, Invariant::OrdersMoveByTheTable)?;
+        require(allowed, Invariant::TransitionsAreAllowed)?;
     }
     Ok(())
 }

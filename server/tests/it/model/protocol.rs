@@ -1,68 +1,70 @@
-//! The shop's side: the transactions of orders, tickets and payments, as in `orders/transitions.rs`,
+//! The steps of the shop: the transactions of orders, tickets and payments, as in `orders/transitions.rs`,
 //! `tickets/holds.rs` and `payments/transitions.rs`. Each function is one commit, or a part of one; it
-//! returns `Err` with the invariant that the step itself breaks.
+//! returns `Err` with the invariant that the step itself violates.
 //!
-//! The unique indexes that would prevent mistakes are deliberately left out: the protocol must be correct
-//! without them. Only the idempotency key of a capture is used once.
+//! The unique indexes of the database are deliberately left out: the protocol must be correct without them.
+//! Only the idempotency key of a capture is used once.
 
 use super::{
     Model, Mutation,
     invariants::Invariant,
     world::{
-        AGE_IN_TIME, AGE_LAPSED, AGE_OLD, Answer, CALLS, Call, Dispute, GHOST_CAPTURE, GHOST_VOID,
-        Intent, Kind, NO_CALL, NO_PAYMENT, NOBODY, Order, Paying, Progress, Refund, Sale, Stage,
-        State, Until,
+        AGE_IN_TIME, AGE_LAPSED, AGE_OLD, Answer, CALLS, Call, CallKind, DROPPED_CAPTURE,
+        DROPPED_VOID, Dispute, HoldEnd, Intent, NO_CALL, NO_HOLDER, NO_PAYMENT, Order,
+        PaymentStage, Progress, Refund, Stage, State, TicketState,
     },
 };
 
-/// Whether a transaction committed, or the invariant that it breaks.
-pub type Done = Result<bool, Invariant>;
+/// Whether a transaction committed, or the invariant that it violates.
+pub type StepResult = Result<bool, Invariant>;
 
-/// The clock that a transaction read: it may have waited since, or the clock may be slow.
+/// The time that a transaction read: slow if it has waited since, or if the clock is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    Right,
+    Correct,
     Slow,
 }
 
 impl Model {
-    fn is(self, mutation: Mutation) -> bool {
+    fn has(self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }
 
     /// The tickets of an order.
     pub fn lines(self, order: usize) -> impl Iterator<Item = usize> + use<> {
-        let wants = self.world.wants[order];
-        (0..2).filter(move |ticket| wants & (1 << ticket) != 0)
+        let order_tickets = self.parameters.order_tickets[order];
+        (0..2).filter(move |ticket| order_tickets & (1 << ticket) != 0)
     }
 
     /// Existing orders with a line for this ticket.
     fn lines_on(self, s: &mut State, ticket: usize) -> impl Iterator<Item = &mut Order> {
-        let wants = self.world.wants;
+        let order_tickets = self.parameters.order_tickets;
         s.orders
             .iter_mut()
-            .zip(wants)
-            .filter(move |(row, wants)| row.stage != Stage::Absent && wants & (1 << ticket) != 0)
+            .zip(order_tickets)
+            .filter(move |(row, order_tickets)| {
+                row.stage != Stage::Absent && order_tickets & (1 << ticket) != 0
+            })
             .map(|(row, _)| row)
     }
 
     /// Increments a ticket's version relative to all lines.
-    fn touch(self, s: &mut State, ticket: usize) {
+    fn increment_version(self, s: &mut State, ticket: usize) {
         for row in self.lines_on(s, ticket) {
-            row.drift[ticket] = (row.drift[ticket] + 1).min(2);
+            row.versions_ahead[ticket] = (row.versions_ahead[ticket] + 1).min(2);
         }
     }
 
     /// Holds all tickets of the order, or none if one is not free.
     pub fn reserve(self, s: &mut State, order: usize) -> bool {
         let free = |ticket: usize| {
-            s.tickets[ticket].sale == Sale::Listed && s.tickets[ticket].holder == NOBODY
+            s.tickets[ticket].state == TicketState::Listed && s.tickets[ticket].holder == NO_HOLDER
         };
         if s.orders[order].stage != Stage::Absent || !self.lines(order).all(free) {
             return false;
         }
         for ticket in self.lines(order) {
-            self.hold(s, ticket, order, Until::HoldUntil);
+            self.hold(s, ticket, order, HoldEnd::WithOrder);
             s.orders[order].repriced[ticket] = false;
         }
         s.orders[order].stage = Stage::Created;
@@ -70,58 +72,60 @@ impl Model {
         true
     }
 
-    fn hold(self, s: &mut State, ticket: usize, order: usize, until: Until) {
-        self.touch(s, ticket);
-        s.tickets[ticket].holder = u8::try_from(order).unwrap_or(NOBODY);
-        s.tickets[ticket].until = until;
-        s.orders[order].drift[ticket] = 0;
+    fn hold(self, s: &mut State, ticket: usize, order: usize, hold_end: HoldEnd) {
+        self.increment_version(s, ticket);
+        s.tickets[ticket].holder = u8::try_from(order).unwrap_or(NO_HOLDER);
+        s.tickets[ticket].hold_end = hold_end;
+        s.orders[order].versions_ahead[ticket] = 0;
     }
 
-    fn hold_until(self, s: &mut State, order: usize, until: Until) {
+    fn set_hold_end(self, s: &mut State, order: usize, hold_end: HoldEnd) {
         for ticket in self.lines(order) {
             if s.holds(order, ticket) {
-                s.tickets[ticket].until = until;
+                s.tickets[ticket].hold_end = hold_end;
             }
         }
     }
 
     /// The seller changes the price of a ticket that is not held.
-    pub fn edit(self, s: &mut State, ticket: usize) -> Done {
-        let locked = s.is_locked(ticket);
-        if s.tickets[ticket].sale != Sale::Listed || (locked && !self.is(Mutation::EditUnderHold)) {
+    pub fn edit(self, s: &mut State, ticket: usize) -> StepResult {
+        let held = s.is_held(ticket);
+        if s.tickets[ticket].state != TicketState::Listed
+            || (held && !self.has(Mutation::EditUnderHold))
+        {
             return Ok(false);
         }
-        if locked {
-            return Err(Invariant::PriceStandsUnderHold);
+        if held {
+            return Err(Invariant::PriceIsFixedDuringHold);
         }
         for row in self.lines_on(s, ticket) {
             row.repriced[ticket] = true;
         }
-        self.touch(s, ticket);
+        self.increment_version(s, ticket);
         Ok(true)
     }
 
     /// The seller withdraws a listing, which ends a lapsed hold.
     pub fn withdraw(self, s: &mut State, ticket: usize) -> bool {
-        if s.tickets[ticket].sale != Sale::Listed || s.is_locked(ticket) {
+        if s.tickets[ticket].state != TicketState::Listed || s.is_held(ticket) {
             return false;
         }
-        s.tickets[ticket].sale = Sale::Withdrawn;
-        s.tickets[ticket].holder = NOBODY;
-        self.touch(s, ticket);
+        s.tickets[ticket].state = TicketState::Withdrawn;
+        s.tickets[ticket].holder = NO_HOLDER;
+        self.increment_version(s, ticket);
         true
     }
 
     /// A timer, the sweep or another buyer expires a lapsed order.
-    pub fn expire(self, s: &mut State, order: usize) -> Done {
+    pub fn expire(self, s: &mut State, order: usize) -> StepResult {
         let unpaid = matches!(
             s.orders[order].stage,
             Stage::Created | Stage::AwaitingPayment
         );
-        if self.is(Mutation::ReleaseByTicket) && !unpaid && s.lapsed(order) {
+        if self.has(Mutation::ReleaseByTicket) && !unpaid && s.lapsed(order) {
             for ticket in self.lines(order) {
-                s.tickets[ticket].holder = NOBODY;
-                self.touch(s, ticket);
+                s.tickets[ticket].holder = NO_HOLDER;
+                self.increment_version(s, ticket);
             }
             return Ok(s.orders[order].stage != Stage::Absent);
         }
@@ -129,30 +133,30 @@ impl Model {
             return Ok(false);
         }
         s.orders[order].stage = Stage::Expired;
-        self.give_back(s, order).map(|()| true)
+        self.release(s, order).map(|()| true)
     }
 
     /// The buyer cancels, unless a card is being charged.
-    pub fn cancel(self, s: &mut State, order: usize) -> Done {
+    pub fn cancel(self, s: &mut State, order: usize) -> StepResult {
         let allowed = match s.orders[order].stage {
             Stage::Created => true,
-            Stage::AwaitingPayment => s.orders[order].payment.stage != Paying::Intended,
-            Stage::Capturing => self.is(Mutation::CancelWhileCapturing),
+            Stage::AwaitingPayment => s.orders[order].payment.stage != PaymentStage::Intended,
+            Stage::Capturing => self.has(Mutation::CancelWhileCapturing),
             _ => false,
         };
         if !allowed || s.lapsed(order) {
             return Ok(false);
         }
         s.orders[order].stage = Stage::Cancelled;
-        self.give_back(s, order).map(|()| true)
+        self.release(s, order).map(|()| true)
     }
 
-    fn give_back(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+    fn release(self, s: &mut State, order: usize) -> Result<(), Invariant> {
         for ticket in self.lines(order) {
             if s.holds(order, ticket) {
-                s.tickets[ticket].holder = NOBODY;
-                s.tickets[ticket].until = Until::HoldUntil;
-                self.touch(s, ticket);
+                s.tickets[ticket].holder = NO_HOLDER;
+                s.tickets[ticket].hold_end = HoldEnd::WithOrder;
+                self.increment_version(s, ticket);
             }
         }
         self.void(s, order)
@@ -160,61 +164,73 @@ impl Model {
 
     fn void(self, s: &mut State, order: usize) -> Result<(), Invariant> {
         let payment = &mut s.orders[order].payment;
-        let under_way = [Paying::Intended, Paying::Open, Paying::RequiresAction];
+        let under_way = [
+            PaymentStage::Intended,
+            PaymentStage::Open,
+            PaymentStage::RequiresAction,
+        ];
         if !under_way.contains(&payment.stage) {
             return Ok(());
         }
-        payment.stage = Paying::Voiding;
-        if self.is(Mutation::DropVoid) {
+        payment.stage = PaymentStage::Voiding;
+        if self.has(Mutation::DropVoid) {
             return Ok(());
         }
-        write_down(s, order, Kind::Void)
+        queue_call(s, order, CallKind::Void)
     }
 
     /// Applies a present or former status of the intent.
-    pub fn apply(self, s: &mut State, order: usize, said: Intent, clock: Clock) -> Done {
+    pub fn apply_status(
+        self,
+        s: &mut State,
+        order: usize,
+        status: Intent,
+        clock: Clock,
+    ) -> StepResult {
         let payment = &mut s.orders[order].payment;
         let stage = payment.stage;
-        match said {
+        match status {
             Intent::None | Intent::Processing => {}
-            Intent::Declined if stage == Paying::Capturing => self.not_taken(s, order)?,
-            Intent::Declined => wait_for_buyer(s, order, Paying::Open),
-            Intent::Asks => wait_for_buyer(s, order, Paying::RequiresAction),
-            Intent::Authorised => return self.authorised(s, order, clock),
-            Intent::Gone if stage == Paying::Capturing => {
-                self.capture_refused(s, order, Paying::Voided);
+            Intent::Declined if stage == PaymentStage::Capturing => {
+                self.capture_declined(s, order)?;
             }
-            Intent::Gone if may_be_charged(stage) => payment.stage = Paying::Voided,
-            Intent::Gone => {}
-            Intent::Taken => self.succeeded(s, order)?,
+            Intent::Declined => wait_for_buyer(s, order, PaymentStage::Open),
+            Intent::RequiresAction => wait_for_buyer(s, order, PaymentStage::RequiresAction),
+            Intent::Authorised => return self.authorised(s, order, clock),
+            Intent::Canceled if stage == PaymentStage::Capturing => {
+                self.unfence(s, order, PaymentStage::Voided);
+            }
+            Intent::Canceled if may_be_charged(stage) => payment.stage = PaymentStage::Voided,
+            Intent::Canceled => {}
+            Intent::Succeeded => self.succeeded(s, order)?,
         }
         Ok(true)
     }
 
     /// The capture was declined. Ignored while a call is pending, because the status may be a late one of an
-    /// earlier card. Also voids the intent: if it were authorised again, a late "authorised" could be taken
-    /// for the new card's.
-    fn not_taken(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+    /// earlier card. Also voids the intent: if it were authorised again, a late `requires_capture` could be
+    /// mistaken for the new card's.
+    fn capture_declined(self, s: &mut State, order: usize) -> Result<(), Invariant> {
         let settled = s.orders[order].payment.calls == [NO_CALL; CALLS];
-        if !settled && !self.is(Mutation::BelieveLateDecline) {
+        if !settled && !self.has(Mutation::ApplyLateDecline) {
             return Ok(());
         }
-        self.capture_refused(s, order, Paying::Open);
-        if self.is(Mutation::KeepRefusedIntent) {
+        self.unfence(s, order, PaymentStage::Open);
+        if self.has(Mutation::KeepRefusedIntent) {
             return Ok(());
         }
         self.void(s, order)
     }
 
-    fn authorised(self, s: &mut State, order: usize, clock: Clock) -> Done {
+    fn authorised(self, s: &mut State, order: usize, clock: Clock) -> StepResult {
         if !may_be_charged(s.orders[order].payment.stage) {
             return Ok(true);
         }
         let fenced = self.fence(s, order, clock);
-        if fenced || self.revive(s, order) || self.is(Mutation::CaptureWithoutFence) {
+        if fenced || self.revive(s, order) || self.has(Mutation::CaptureWithoutFence) {
             let payment = &mut s.orders[order].payment;
-            payment.stage = Paying::Capturing;
-            write_down(s, order, Kind::Capture)?;
+            payment.stage = PaymentStage::Capturing;
+            queue_call(s, order, CallKind::Capture)?;
         } else {
             self.void(s, order)?;
         }
@@ -224,41 +240,43 @@ impl Model {
     fn fence(self, s: &mut State, order: usize, clock: Clock) -> bool {
         let row = s.orders[order];
         let end = AGE_LAPSED + u8::from(clock == Clock::Slow);
-        let in_time = row.age < end || self.is(Mutation::FenceUnchecked);
-        let untouched = |ticket| s.holds(order, ticket) && row.drift[ticket] == 0;
-        let trusting = self.is(Mutation::FenceByClock) || self.is(Mutation::FenceUnchecked);
-        let held = trusting || self.lines(order).all(untouched);
+        let in_time = row.age < end || self.has(Mutation::FenceUnchecked);
+        let is_unchanged = |ticket| s.holds(order, ticket) && row.versions_ahead[ticket] == 0;
+        let ignores_holds =
+            self.has(Mutation::FenceByClockOnly) || self.has(Mutation::FenceUnchecked);
+        let held = ignores_holds || self.lines(order).all(is_unchanged);
         if row.stage != Stage::AwaitingPayment
-            || row.payment.stage == Paying::Voiding
+            || row.payment.stage == PaymentStage::Voiding
             || !(in_time && held)
         {
             return false;
         }
         s.orders[order].stage = Stage::Capturing;
-        self.hold_until(s, order, Until::Captured);
+        self.set_hold_end(s, order, HoldEnd::AfterCapture);
         true
     }
 
     fn revive(self, s: &mut State, order: usize) -> bool {
         let row = s.orders[order];
-        let over = row.stage == Stage::Expired
+        let ended = row.stage == Stage::Expired
             || (row.stage == Stage::AwaitingPayment && row.age >= AGE_LAPSED);
-        let untouched = |ticket: usize| {
-            let free = s.tickets[ticket].sale == Sale::Listed && s.tickets[ticket].holder == NOBODY;
+        let is_unchanged = |ticket: usize| {
+            let free = s.tickets[ticket].state == TicketState::Listed
+                && s.tickets[ticket].holder == NO_HOLDER;
             let kept = s.holds(order, ticket);
-            (kept && row.drift[ticket] == 0) || (free && row.drift[ticket] == 1)
+            (kept && row.versions_ahead[ticket] == 0) || (free && row.versions_ahead[ticket] == 1)
         };
-        let unchecked = self.is(Mutation::ReviveUnchecked);
-        if !over || row.age >= AGE_OLD || !(unchecked || self.lines(order).all(untouched)) {
+        let unchecked = self.has(Mutation::ReviveUnchecked);
+        if !ended || row.age >= AGE_OLD || !(unchecked || self.lines(order).all(is_unchanged)) {
             return false;
         }
         s.orders[order].stage = Stage::Capturing;
         for ticket in self.lines(order) {
-            if s.tickets[ticket].holder == NOBODY {
-                self.hold(s, ticket, order, Until::Captured);
+            if s.tickets[ticket].holder == NO_HOLDER {
+                self.hold(s, ticket, order, HoldEnd::AfterCapture);
             }
         }
-        self.hold_until(s, order, Until::Captured);
+        self.set_hold_end(s, order, HoldEnd::AfterCapture);
         drop_voids(s, order);
         true
     }
@@ -266,224 +284,228 @@ impl Model {
     fn succeeded(self, s: &mut State, order: usize) -> Result<(), Invariant> {
         let row = &mut s.orders[order];
         match row.payment.stage {
-            Paying::Capturing if row.stage == Stage::Capturing => {
+            PaymentStage::Capturing if row.stage == Stage::Capturing => {
                 row.stage = Stage::Complete;
-                row.payment.stage = Paying::Captured;
+                row.payment.stage = PaymentStage::Captured;
                 for ticket in self.lines(order) {
                     if s.holds(order, ticket) {
-                        s.tickets[ticket].sale = Sale::Sold;
-                        s.tickets[ticket].until = Until::HoldUntil;
+                        s.tickets[ticket].state = TicketState::Sold;
+                        s.tickets[ticket].hold_end = HoldEnd::WithOrder;
                     }
                 }
                 Ok(())
             }
-            Paying::Captured => Ok(()),
-            Paying::Refunding | Paying::Refunded => {
-                self.refund_stands(s, order);
+            PaymentStage::Captured => Ok(()),
+            PaymentStage::Refunding | PaymentStage::Refunded => {
+                self.apply_refund(s, order);
                 Ok(())
             }
             // Captured in the Dashboard for an order that cannot be completed: refund it.
-            _ if self.is(Mutation::KeepUnexpectedMoney) => Ok(()),
+            _ if self.has(Mutation::KeepUnexpectedCapture) => Ok(()),
             _ => {
-                row.payment.stage = Paying::Refunding;
-                write_down(s, order, Kind::Refund)
+                row.payment.stage = PaymentStage::Refunding;
+                queue_call(s, order, CallKind::Refund)
             }
         }
     }
 
-    fn capture_refused(self, s: &mut State, order: usize, paying: Paying) {
+    fn unfence(self, s: &mut State, order: usize, stage: PaymentStage) {
         if s.orders[order].stage == Stage::Capturing {
             s.orders[order].stage = Stage::AwaitingPayment;
-            self.hold_until(s, order, Until::HoldUntil);
+            self.set_hold_end(s, order, HoldEnd::WithOrder);
         }
-        s.orders[order].payment.stage = paying;
+        s.orders[order].payment.stage = stage;
     }
 
-    fn take_tickets_back(self, s: &mut State, order: usize) {
+    fn return_tickets(self, s: &mut State, order: usize) {
         let row = &mut s.orders[order];
-        row.payment.stage = Paying::Refunded;
+        row.payment.stage = PaymentStage::Refunded;
         row.stage = Stage::Refunded;
         for ticket in self.lines(order) {
-            s.tickets[ticket].sale = Sale::Withdrawn;
-            s.tickets[ticket].holder = NOBODY;
+            s.tickets[ticket].state = TicketState::Withdrawn;
+            s.tickets[ticket].holder = NO_HOLDER;
         }
     }
 
-    /// A webhook or the reconciliation causes a read of the refunds and disputes of a payment. False: there is
-    /// nothing new.
-    pub fn hear_elsewhere(self, s: &mut State, order: usize) -> bool {
+    /// Reads the refunds and disputes of a payment, because of a webhook or the reconciliation. False: there are
+    /// no changes.
+    pub fn read_external_changes(self, s: &mut State, order: usize) -> bool {
         let row = &mut s.orders[order];
         let payment = &mut row.payment;
         let before = *payment;
-        payment.heard = payment.dispute;
-        if self.is(Mutation::ThawLostDispute) && payment.heard == Dispute::Lost {
-            payment.heard = Dispute::Won;
+        payment.known_dispute = payment.dispute;
+        if self.has(Mutation::UnfreezeLostDispute) && payment.known_dispute == Dispute::Lost {
+            payment.known_dispute = Dispute::Won;
         }
-        let is_back =
-            payment.by_hand && matches!(payment.stage, Paying::Captured | Paying::Refunding);
-        let news = before != *payment;
-        if !is_back || self.is(Mutation::IgnoreRefundsElsewhere) {
-            return news;
+        let is_refunded = payment.refunded_in_dashboard
+            && matches!(
+                payment.stage,
+                PaymentStage::Captured | PaymentStage::Refunding
+            );
+        let is_new = before != *payment;
+        if !is_refunded || self.has(Mutation::IgnoreDashboardRefunds) {
+            return is_new;
         }
         match row.stage {
-            Stage::Complete | Stage::Refunding => self.take_tickets_back(s, order),
-            _ => payment.stage = Paying::Refunded,
+            Stage::Complete | Stage::Refunding => self.return_tickets(s, order),
+            _ => payment.stage = PaymentStage::Refunded,
         }
         true
     }
 
     /// Stripe refuses the refund because nothing is left or the payment is disputed: the tickets stay sold,
-    /// unless a full refund in the Dashboard is known by now.
+    /// unless a full refund in the Dashboard is already known.
     fn refund_refused(s: &mut State, order: usize) {
         let row = &mut s.orders[order];
-        if row.payment.stage != Paying::Refunding {
+        if row.payment.stage != PaymentStage::Refunding {
             return;
         }
-        row.attention = true;
+        row.incident_open = true;
         if row.stage == Stage::Refunding {
             row.stage = Stage::Complete;
-            row.payment.stage = Paying::Captured;
+            row.payment.stage = PaymentStage::Captured;
         }
     }
 
-    fn refund_stands(self, s: &mut State, order: usize) {
+    fn apply_refund(self, s: &mut State, order: usize) {
         let row = &mut s.orders[order];
         match (row.payment.refund, row.stage) {
             // Refunds made in the Dashboard become known only by reading the refunds.
-            (Refund::Done, _) if row.payment.by_hand => {}
-            (Refund::Done, Stage::Refunding) => self.take_tickets_back(s, order),
-            (Refund::Done, _) => row.payment.stage = Paying::Refunded,
+            (Refund::Done, _) if row.payment.refunded_in_dashboard => {}
+            (Refund::Done, Stage::Refunding) => self.return_tickets(s, order),
+            (Refund::Done, _) => row.payment.stage = PaymentStage::Refunded,
             (Refund::Failed, Stage::Refunding) => {
                 row.stage = Stage::Complete;
-                row.payment.stage = Paying::Captured;
-                row.attention = true;
+                row.payment.stage = PaymentStage::Captured;
+                row.incident_open = true;
             }
-            (Refund::Failed, _) => row.attention = true,
+            (Refund::Failed, _) => row.incident_open = true,
             (Refund::None | Refund::Pending, _) => {}
         }
     }
 
     /// Records an answer and applies it.
-    pub fn settle(self, s: &mut State, order: usize, clock: Clock) -> Done {
+    pub fn settle(self, s: &mut State, order: usize, clock: Clock) -> StepResult {
         let payment = s.orders[order].payment;
         let Call { kind, progress } = payment.calls[0];
         let Progress::Answered(answer) = progress else {
             return Ok(false);
         };
-        if kind == Kind::Refund && payment.refund == Refund::Pending {
+        if kind == CallKind::Refund && payment.refund == Refund::Pending {
             return Ok(false);
         }
-        take_oldest(s, order);
+        remove_oldest_call(s, order);
         match answer {
-            Answer::Stands(intent) => self.apply(s, order, intent, clock),
-            Answer::Refused if kind == Kind::Create => {
+            Answer::Status(intent) => self.apply_status(s, order, intent, clock),
+            Answer::Refused if kind == CallKind::Create => {
                 let stage = &mut s.orders[order].payment.stage;
-                if *stage == Paying::Intended {
-                    *stage = Paying::Failed;
+                if *stage == PaymentStage::Intended {
+                    *stage = PaymentStage::Failed;
                 }
-                never_made(s, order);
+                void_uncreated(s, order);
                 Ok(true)
             }
-            // A void is complete only in a final state, and its key is used up.
+            // A void is complete only in a final state; its key replays the refusal, so a new call is needed.
             Answer::Refused
-                if kind == Kind::Void
-                    && !payment.intent.is_end()
-                    && !self.is(Mutation::SettleVoidByAnything) =>
+                if kind == CallKind::Void
+                    && !payment.intent.is_final()
+                    && !self.has(Mutation::SettleVoidByAnyAnswer) =>
             {
-                write_down(s, order, Kind::Void)?;
-                self.apply(s, order, payment.intent, clock)
+                queue_call(s, order, CallKind::Void)?;
+                self.apply_status(s, order, payment.intent, clock)
             }
-            Answer::Refused if kind == Kind::Refund => {
+            Answer::Refused if kind == CallKind::Refund => {
                 Self::refund_refused(s, order);
                 Ok(true)
             }
             // The intent has changed: read it.
-            Answer::Refused => self.apply(s, order, payment.intent, clock),
+            Answer::Refused => self.apply_status(s, order, payment.intent, clock),
         }
     }
 
-    /// Before a call is repeated, reads the intent: the call may have been executed, or not be needed.
-    pub fn look_first(self, s: &mut State, order: usize, clock: Clock) -> Done {
+    /// Reads the intent before a call is repeated: the call may have been executed, or may not be needed.
+    pub fn read_before_retry(self, s: &mut State, order: usize, clock: Clock) -> StepResult {
         let payment = s.orders[order].payment;
         let Call { kind, progress } = payment.calls[0];
         let settled = progress != Progress::Fresh
             && match kind {
-                // Known by a webhook although the answer was lost.
-                Kind::Create => payment.intent != Intent::None,
-                Kind::Capture => payment.intent != Intent::Authorised,
-                Kind::Void => payment.intent.is_end(),
-                Kind::None | Kind::Confirm | Kind::Refund => false,
+                // The intent became known by a webhook although the answer was lost.
+                CallKind::Create => payment.intent != Intent::None,
+                CallKind::Capture => payment.intent != Intent::Authorised,
+                CallKind::Void => payment.intent.is_final(),
+                CallKind::None | CallKind::Confirm | CallKind::Refund => false,
             };
         if !settled {
             return Ok(false);
         }
-        let ghost = if kind == Kind::Capture {
-            GHOST_CAPTURE
+        let dropped = if kind == CallKind::Capture {
+            DROPPED_CAPTURE
         } else {
-            GHOST_VOID
+            DROPPED_VOID
         };
-        if progress == Progress::Tried && kind != Kind::Create {
-            s.orders[order].payment.ghosts |= ghost;
+        if progress == Progress::Tried && kind != CallKind::Create {
+            s.orders[order].payment.dropped_requests |= dropped;
         }
-        take_oldest(s, order);
-        self.apply(s, order, payment.intent, clock)
+        remove_oldest_call(s, order);
+        self.apply_status(s, order, payment.intent, clock)
     }
 }
 
-/// The buyer pays: the first payment, a new one after a voided one, or another card.
-pub fn pay(s: &mut State, order: usize) -> Done {
+/// The buyer pays: begins the first payment, or a new one after a voided one, or tries another card.
+pub fn pay(s: &mut State, order: usize) -> StepResult {
     let row = &mut s.orders[order];
     if row.age != AGE_IN_TIME {
         return Ok(false);
     }
     match (row.stage, row.payment.stage) {
         (Stage::Created, _) => row.stage = Stage::AwaitingPayment,
-        // Only once all calls of the last one are settled, which keeps the world small.
-        (Stage::AwaitingPayment, Paying::Voided | Paying::Failed)
-            if !row.again && row.payment.calls == [NO_CALL; CALLS] =>
+        // Only once all calls of the last payment are settled, to limit the number of states.
+        (Stage::AwaitingPayment, PaymentStage::Voided | PaymentStage::Failed)
+            if !row.second_payment && row.payment.calls == [NO_CALL; CALLS] =>
         {
-            row.again = true;
+            row.second_payment = true;
         }
-        (Stage::AwaitingPayment, Paying::Open | Paying::RequiresAction)
-            if !row.payment.confirmed =>
+        (Stage::AwaitingPayment, PaymentStage::Open | PaymentStage::RequiresAction)
+            if !row.payment.second_card =>
         {
-            row.payment.confirmed = true;
-            row.payment.stage = Paying::Intended;
-            write_down(s, order, Kind::Confirm)?;
+            row.payment.second_card = true;
+            row.payment.stage = PaymentStage::Intended;
+            queue_call(s, order, CallKind::Confirm)?;
             return Ok(true);
         }
         _ => return Ok(false),
     }
     row.payment = NO_PAYMENT;
-    row.payment.stage = Paying::Intended;
-    write_down(s, order, Kind::Create)?;
+    row.payment.stage = PaymentStage::Intended;
+    queue_call(s, order, CallKind::Create)?;
     Ok(true)
 }
 
 /// The seller or an operator refunds a complete order, once.
-pub fn refund(s: &mut State, order: usize) -> Done {
+pub fn refund(s: &mut State, order: usize) -> StepResult {
     let row = &mut s.orders[order];
     let payment = &row.payment;
-    // A refused refund is not repeated, which keeps the world small.
-    let asked = payment.refund != Refund::None && !payment.by_hand || row.attention;
-    if row.stage != Stage::Complete || asked || payment.heard.freezes() {
+    // A refused refund is not repeated, to limit the number of states.
+    let is_refunded =
+        payment.refund != Refund::None && !payment.refunded_in_dashboard || row.incident_open;
+    if row.stage != Stage::Complete || is_refunded || payment.known_dispute.freezes() {
         return Ok(false);
     }
     row.stage = Stage::Refunding;
-    row.payment.stage = Paying::Refunding;
-    write_down(s, order, Kind::Refund).map(|()| true)
+    row.payment.stage = PaymentStage::Refunding;
+    queue_call(s, order, CallKind::Refund).map(|()| true)
 }
 
 /// Claims the oldest call. A creation that was not claimed before is dropped if its payment is to be voided.
 pub fn claim(s: &mut State, order: usize) -> bool {
     let payment = &mut s.orders[order].payment;
     let call = &mut payment.calls[0];
-    if call.kind == Kind::None || call.progress != Progress::Fresh {
+    if call.kind == CallKind::None || call.progress != Progress::Fresh {
         return false;
     }
-    if call.kind == Kind::Create && payment.stage == Paying::Voiding {
-        take_oldest(s, order);
-        never_made(s, order);
+    if call.kind == CallKind::Create && payment.stage == PaymentStage::Voiding {
+        remove_oldest_call(s, order);
+        void_uncreated(s, order);
     } else {
         call.progress = Progress::Tried;
     }
@@ -491,47 +513,50 @@ pub fn claim(s: &mut State, order: usize) -> bool {
 }
 
 /// Whether an authorisation of such a payment has an effect.
-fn may_be_charged(stage: Paying) -> bool {
+fn may_be_charged(stage: PaymentStage) -> bool {
     matches!(
         stage,
-        Paying::Intended | Paying::Open | Paying::RequiresAction | Paying::Voiding
+        PaymentStage::Intended
+            | PaymentStage::Open
+            | PaymentStage::RequiresAction
+            | PaymentStage::Voiding
     )
 }
 
 /// Has no effect while a call that may change this state is pending.
-fn wait_for_buyer(s: &mut State, order: usize, stage: Paying) {
+fn wait_for_buyer(s: &mut State, order: usize, stage: PaymentStage) {
     let payment = &mut s.orders[order].payment;
-    let waits = may_be_charged(payment.stage) && payment.stage != Paying::Voiding;
+    let waits = may_be_charged(payment.stage) && payment.stage != PaymentStage::Voiding;
     if waits && payment.calls == [NO_CALL; CALLS] {
         payment.stage = stage;
     }
 }
 
-fn write_down(s: &mut State, order: usize, kind: Kind) -> Result<(), Invariant> {
+fn queue_call(s: &mut State, order: usize, kind: CallKind) -> Result<(), Invariant> {
     let calls = &mut s.orders[order].payment.calls;
-    let Some(free) = calls.iter_mut().find(|call| call.kind == Kind::None) else {
-        return Err(Invariant::FewCallsWait);
+    let Some(free) = calls.iter_mut().find(|call| call.kind == CallKind::None) else {
+        return Err(Invariant::FewPendingCalls);
     };
     free.kind = kind;
     free.progress = Progress::Fresh;
     Ok(())
 }
 
-fn take_oldest(s: &mut State, order: usize) {
+fn remove_oldest_call(s: &mut State, order: usize) {
     let calls = &mut s.orders[order].payment.calls;
     calls.rotate_left(1);
     calls[CALLS - 1] = NO_CALL;
 }
 
-/// Drops pending voids that are not needed any more. A request that was already sent may still arrive.
+/// Drops pending voids that are not needed any more. Their requests may still arrive.
 fn drop_voids(s: &mut State, order: usize) {
     let payment = &mut s.orders[order].payment;
     let mut kept = [NO_CALL; CALLS];
     let mut next = 0;
     for call in payment.calls {
-        if call.kind == Kind::Void {
+        if call.kind == CallKind::Void {
             if call.progress == Progress::Tried {
-                payment.ghosts |= GHOST_VOID;
+                payment.dropped_requests |= DROPPED_VOID;
             }
         } else {
             kept[next] = call;
@@ -541,10 +566,11 @@ fn drop_voids(s: &mut State, order: usize) {
     payment.calls = kept;
 }
 
-fn never_made(s: &mut State, order: usize) {
+/// Completes the void of an intent that was never created.
+fn void_uncreated(s: &mut State, order: usize) {
     let stage = &mut s.orders[order].payment.stage;
-    if *stage == Paying::Voiding {
-        *stage = Paying::Voided;
+    if *stage == PaymentStage::Voiding {
+        *stage = PaymentStage::Voided;
     }
     drop_voids(s, order);
 }

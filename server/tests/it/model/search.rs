@@ -1,9 +1,9 @@
-//! Breadth-first search of all reachable states, so that a violation is found by a shortest path. Does not
-//! depend on the contents of states.
+//! Breadth-first search of all reachable states, so that a violation is reported with a shortest path. Does
+//! not depend on the contents of states.
 
 use super::{
     Model,
-    invariants::{Invariant, check_rest, check_step},
+    invariants::{Invariant, check_quiescent, check_step},
     moves::{Move, Step},
     world::{START, State},
 };
@@ -13,84 +13,87 @@ use super::{
 pub struct Report {
     /// Number of reachable states.
     pub states: usize,
-    /// The longest path to rest.
-    pub longest_way_to_rest: u16,
-    /// The broken invariant and the path to it.
-    pub broken: Option<(Invariant, Vec<Move>)>,
+    /// Length of the longest path to a quiescent state.
+    pub longest_path: u16,
+    /// The violated invariant and the path to the violation.
+    pub violation: Option<(Invariant, Vec<Move>)>,
 }
 
-/// The steps that happen without a new request: from each state the most urgent ones, with all outcomes.
+/// The steps that happen without a new request: from each state those of the highest priority, with all
+/// outcomes.
 #[derive(Debug, Default)]
-struct Drain {
-    /// For each state, the index of its first successor in `ends`.
-    starts: Vec<usize>,
-    ends: Vec<u32>,
+struct Successors {
+    /// For each state, the index of its first successor in `targets`.
+    offsets: Vec<usize>,
+    targets: Vec<u32>,
 }
 
-impl Drain {
-    fn begin(&mut self) {
-        self.starts.push(self.ends.len());
+impl Successors {
+    fn begin_state(&mut self) {
+        self.offsets.push(self.targets.len());
     }
 
-    /// Keeps only the most urgent steps of a state.
-    fn add(&mut self, end: u32, urgency: u8, most: &mut u8) {
-        if urgency < *most {
-            *most = urgency;
-            self.ends.truncate(self.starts.last().copied().unwrap_or(0));
+    /// Keeps only the steps of the highest priority of a state.
+    fn add(&mut self, target: u32, priority: u8, highest: &mut u8) {
+        if priority < *highest {
+            *highest = priority;
+            self.targets
+                .truncate(self.offsets.last().copied().unwrap_or(0));
         }
-        if urgency == *most {
-            self.ends.push(end);
+        if priority == *highest {
+            self.targets.push(target);
         }
     }
 
-    fn ends_of(&self, state: usize) -> &[u32] {
-        let end = self.starts.get(state + 1).copied();
-        &self.ends[self.starts[state]..end.unwrap_or(self.ends.len())]
+    fn successors_of(&self, state: usize) -> &[u32] {
+        let end = self.offsets.get(state + 1).copied();
+        &self.targets[self.offsets[state]..end.unwrap_or(self.targets.len())]
     }
 
-    /// Length of the longest path to rest. Errors: a state on a cycle.
-    fn longest_way(&self) -> Result<u16, usize> {
+    /// Length of the longest path to a quiescent state. Errors: a state on a cycle.
+    fn longest_path(&self) -> Result<u16, usize> {
         const UNKNOWN: u16 = u16::MAX;
-        const UNDER_WAY: u16 = u16::MAX - 1;
-        let mut ways = vec![UNKNOWN; self.starts.len()];
+        const ON_PATH: u16 = u16::MAX - 1;
+        let mut lengths = vec![UNKNOWN; self.offsets.len()];
         let mut path: Vec<(usize, usize)> = Vec::new();
-        for start in 0..ways.len() {
-            if ways[start] == UNKNOWN {
+        for start in 0..lengths.len() {
+            if lengths[start] == UNKNOWN {
                 path.push((start, 0));
             }
             while let Some((state, next)) = path.pop() {
-                ways[state] = UNDER_WAY;
-                let ends = self.ends_of(state);
-                if let Some(&end) = ends.get(next) {
-                    let end = usize::try_from(end).unwrap_or(0);
+                lengths[state] = ON_PATH;
+                let targets = self.successors_of(state);
+                if let Some(&target) = targets.get(next) {
+                    let target = usize::try_from(target).unwrap_or(0);
                     path.push((state, next + 1));
-                    match ways[end] {
-                        UNDER_WAY => return Err(state),
-                        UNKNOWN => path.push((end, 0)),
+                    match lengths[target] {
+                        ON_PATH => return Err(state),
+                        UNKNOWN => path.push((target, 0)),
                         _ => {}
                     }
                     continue;
                 }
-                let longest = ends
+                let longest = targets
                     .iter()
-                    .map(|&end| ways[usize::try_from(end).unwrap_or(0)]);
-                ways[state] = longest.max().map_or(0, |way| way + 1);
+                    .map(|&target| lengths[usize::try_from(target).unwrap_or(0)]);
+                lengths[state] = longest.max().map_or(0, |length| length + 1);
             }
         }
-        Ok(ways.into_iter().max().unwrap_or(0))
+        Ok(lengths.into_iter().max().unwrap_or(0))
     }
 }
 
-/// Hash table of the states seen, by key. Hand-written to be fast without optimisation.
+/// Hash table of the visited states, by key. Written by hand because the standard one is slow in a build
+/// without optimisation.
 #[derive(Debug)]
-struct Seen {
+struct Visited {
     slots: Vec<(u128, u32)>,
     used: usize,
 }
 
 const NO_STATE: u32 = u32::MAX;
 
-impl Seen {
+impl Visited {
     fn new() -> Self {
         Self {
             slots: vec![(0, NO_STATE); 1 << 12],
@@ -123,8 +126,8 @@ impl Seen {
     }
 
     fn grow(&mut self) {
-        let bigger = vec![(0, NO_STATE); self.slots.len() * 2];
-        for (key, number) in std::mem::replace(&mut self.slots, bigger) {
+        let larger = vec![(0, NO_STATE); self.slots.len() * 2];
+        for (key, number) in std::mem::replace(&mut self.slots, larger) {
             if number != NO_STATE {
                 let slot = self.slot(key);
                 self.slots[slot] = (key, number);
@@ -133,102 +136,109 @@ impl Seen {
     }
 }
 
-/// Number of states that are compared when their key recurs: enough to detect a field missing in the key, at
-/// little cost.
+/// Number of states that are compared when their key recurs: enough to detect that the key lacks a field,
+/// without much memory access.
 const KEYS_COMPARED: u32 = 1 << 15;
+
+/// The index in [`Search::successors`].
+const WITH_WEBHOOKS: usize = 0;
 
 struct Search {
     model: Model,
     states: Vec<State>,
     /// The state and the step by which each state was first reached.
     parents: Vec<(u32, Move)>,
-    seen: Seen,
-    /// With webhooks, and without.
-    drains: [Drain; 2],
+    visited: Visited,
+    /// With webhooks ([`WITH_WEBHOOKS`]), and without.
+    successors: [Successors; 2],
 }
 
-/// Searches all states of the model until an invariant is broken, and passes each to `show`.
-pub fn search(model: Model, mut show: impl FnMut(&State)) -> Report {
+/// Searches all states of the model until an invariant is violated, and passes each to `observe`.
+pub fn search(model: Model, mut observe: impl FnMut(&State)) -> Report {
     let mut search = Search {
         model,
         states: Vec::new(),
         parents: Vec::new(),
-        seen: Seen::new(),
-        drains: [Drain::default(), Drain::default()],
+        visited: Visited::new(),
+        successors: [Successors::default(), Successors::default()],
     };
     search.find(START, 0, Move::Reserve(0));
     let mut steps = Vec::new();
     let mut next = 0;
     while next < search.states.len() {
-        show(&search.states[next]);
-        if let Err((broken, last)) = search.expand(next, &mut steps) {
-            return search.report(next, Some((broken, last)), 0);
+        observe(&search.states[next]);
+        if let Err((violation, last)) = search.expand(next, &mut steps) {
+            return search.report(next, Some((violation, last)), 0);
         }
         next += 1;
     }
     let mut longest = 0;
-    for drain in &search.drains {
-        match drain.longest_way() {
-            Ok(way) => longest = longest.max(way),
-            Err(state) => return search.report(state, Some((Invariant::ComesToRest, None)), 0),
+    for successors in &search.successors {
+        match successors.longest_path() {
+            Ok(length) => longest = longest.max(length),
+            Err(state) => return search.report(state, Some((Invariant::Terminates, None)), 0),
         }
     }
     search.report(0, None, longest)
 }
 
-type Broken = (Invariant, Option<Move>);
+type Violation = (Invariant, Option<Move>);
 
 impl Search {
     /// The number of a state, which is added if it is new.
-    fn find(&mut self, state: State, parent: u32, made: Move) -> u32 {
+    fn find(&mut self, state: State, parent: u32, step: Move) -> u32 {
         let new = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
-        let number = self.seen.insert(state.key(), new);
+        let number = self.visited.insert(state.key(), new);
         if number == new {
             self.states.push(state);
-            self.parents.push((parent, made));
+            self.parents.push((parent, step));
         } else if number < KEYS_COMPARED {
             let known = usize::try_from(number).unwrap_or(0);
-            assert!(self.states[known] == state, "two states have one key");
+            assert!(self.states[known] == state, "two states have the same key");
         }
         number
     }
 
-    fn expand(&mut self, number: usize, steps: &mut Vec<Step>) -> Result<(), Broken> {
+    fn expand(&mut self, number: usize, steps: &mut Vec<Step>) -> Result<(), Violation> {
         let state = self.states[number];
-        self.model.check(&state).map_err(|broken| (broken, None))?;
+        self.model
+            .check(&state)
+            .map_err(|violation| (violation, None))?;
         self.model.steps(&state, steps);
         let this = u32::try_from(number).unwrap_or(u32::MAX);
-        for drain in &mut self.drains {
-            drain.begin();
+        for successors in &mut self.successors {
+            successors.begin_state();
         }
-        let mut urgencies = [u8::MAX; 2];
-        for (made, result) in steps.iter() {
-            let made = *made;
-            let after = result.map_err(|broken| (broken, Some(made)))?;
-            check_step(&state, &after).map_err(|broken| (broken, Some(made)))?;
-            let reached = self.find(after, this, made);
-            let Some(urgency) = made.urgency(&state).filter(|_| reached != this) else {
+        let mut priorities = [u8::MAX; 2];
+        for (step, result) in steps.iter() {
+            let step = *step;
+            let after = result.map_err(|violation| (violation, Some(step)))?;
+            check_step(&state, &after).map_err(|violation| (violation, Some(step)))?;
+            let reached = self.find(after, this, step);
+            let Some(priority) = step.priority(&state).filter(|_| reached != this) else {
                 continue;
             };
-            for (deaf, (drain, most)) in self.drains.iter_mut().zip(&mut urgencies).enumerate() {
-                if deaf == 0 || !matches!(made, Move::Hear(..)) {
-                    drain.add(reached, urgency, most);
+            for (index, (successors, highest)) in
+                self.successors.iter_mut().zip(&mut priorities).enumerate()
+            {
+                if index == WITH_WEBHOOKS || !matches!(step, Move::ReadIntent(..)) {
+                    successors.add(reached, priority, highest);
                 }
             }
         }
-        if urgencies.contains(&u8::MAX) {
-            check_rest(&state).map_err(|broken| (broken, None))?;
+        if priorities.contains(&u8::MAX) {
+            check_quiescent(&state).map_err(|violation| (violation, None))?;
         }
         Ok(())
     }
 
-    fn report(&self, at: usize, broken: Option<Broken>, longest: u16) -> Report {
-        let broken = broken.map(|(invariant, last)| {
+    fn report(&self, at: usize, violation: Option<Violation>, longest: u16) -> Report {
+        let violation = violation.map(|(invariant, last)| {
             let mut trace: Vec<Move> = last.into_iter().collect();
             let mut at = at;
             while at != 0 {
-                let (parent, made) = self.parents[at];
-                trace.push(made);
+                let (parent, step) = self.parents[at];
+                trace.push(step);
                 at = usize::try_from(parent).unwrap_or(0);
             }
             trace.reverse();
@@ -236,8 +246,8 @@ impl Search {
         });
         Report {
             states: self.states.len(),
-            longest_way_to_rest: longest,
-            broken,
+            longest_path: longest,
+            violation,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The state of the model: two orders, their tickets, a payment each, and Stripe's data. Owns the structure of
-//! a state, its key for the search, and which states are merged (`settled_down`). Has no steps.
+//! a state, its key for the search, and which states are merged (`normalised`). Contains no steps.
 //!
 //! Volatile data of the real program is not part of a state. A process may crash at any time, so an answer
-//! may be read now, later, twice or never: [`Payment::seen`] has every status that the intent ever had, each
-//! of which may still be read.
+//! may be read now, later, twice or never: [`Payment::past_statuses`] has every status that the intent ever
+//! had, each of which may still be read.
 
 use shop::orders::State as OrderState;
 
@@ -54,7 +54,7 @@ impl Stage {
 /// The state of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Paying {
+pub enum PaymentStage {
     Absent,
     Intended,
     Open,
@@ -68,9 +68,9 @@ pub enum Paying {
     Refunded,
 }
 
-impl Paying {
+impl PaymentStage {
     /// Whether statuses of its card have no effect any more.
-    fn is_past_its_card(self) -> bool {
+    fn ignores_card_status(self) -> bool {
         matches!(
             self,
             Self::Absent
@@ -91,31 +91,31 @@ pub enum Intent {
     /// The last card was declined (`requires_payment_method`).
     Declined,
     /// The bank requires an action of the buyer (`requires_action`).
-    Asks,
+    RequiresAction,
     /// Stripe is processing it and rejects calls (`processing`).
     Processing,
     /// `requires_capture`.
     Authorised,
     /// `succeeded`.
-    Taken,
+    Succeeded,
     /// `canceled`.
-    Gone,
+    Canceled,
 }
 
 impl Intent {
     /// Whether the status is final.
-    pub fn is_end(self) -> bool {
-        matches!(self, Self::Taken | Self::Gone)
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Canceled)
     }
 
-    /// The bit in [`Payment::seen`]. Final statuses have none, since they are never outdated; nor has
+    /// The bit in [`Payment::past_statuses`]. Final statuses have none, since they are never outdated; nor has
     /// `processing`, which has no effect.
-    pub fn seen_bit(self) -> u8 {
+    pub fn status_bit(self) -> u8 {
         match self {
             Self::Declined => 1,
-            Self::Asks => 2,
+            Self::RequiresAction => 2,
             Self::Authorised => 4,
-            Self::None | Self::Processing | Self::Taken | Self::Gone => 0,
+            Self::None | Self::Processing | Self::Succeeded | Self::Canceled => 0,
         }
     }
 }
@@ -130,7 +130,7 @@ pub enum Refund {
     Failed,
 }
 
-/// The state of a dispute. There is at most one per payment, which keeps the world small.
+/// The state of a dispute. There is at most one per payment, to limit the number of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dispute {
@@ -150,7 +150,7 @@ impl Dispute {
 /// The kind of call of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum CallKind {
     None,
     Create,
     Confirm,
@@ -175,83 +175,83 @@ pub enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The intent as it was then.
-    Stands(Intent),
-    /// Not possible: invalid for a creation, otherwise because the intent had moved on.
+    Status(Intent),
+    /// Not possible: invalid for a creation, otherwise because the intent had changed.
     Refused,
 }
 
 /// A pending row of `payment_effects`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    pub kind: Kind,
+    pub kind: CallKind,
     pub progress: Progress,
 }
 
 pub const NO_CALL: Call = Call {
-    kind: Kind::None,
+    kind: CallKind::None,
     progress: Progress::Fresh,
 };
 
 /// Maximum number of pending effects of one payment.
 pub const CALLS: usize = 3;
-/// A void that was dropped while its request may be on the way.
-pub const GHOST_VOID: u8 = 1;
-/// The same of a capture.
-pub const GHOST_CAPTURE: u8 = 2;
+/// A void that was dropped while its request may be in transit.
+pub const DROPPED_VOID: u8 = 1;
+/// A capture that was dropped while its request may be in transit.
+pub const DROPPED_CAPTURE: u8 = 2;
 
 /// A row of `payments`, with what Stripe knows of its intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payment {
-    pub stage: Paying,
-    /// Another card was tried: at most one, to keep the world small.
-    pub confirmed: bool,
+    pub stage: PaymentStage,
+    /// Another card was tried: at most one, to limit the number of states.
+    pub second_card: bool,
     /// Pending effects, oldest first.
     pub calls: [Call; CALLS],
-    /// Requests that may still arrive although they were given up.
-    pub ghosts: u8,
+    /// Dropped requests that may still arrive, as bits.
+    pub dropped_requests: u8,
     pub intent: Intent,
-    /// Statuses that an answer in transit may have.
-    pub seen: u8,
+    /// Statuses that an answer in transit may have, as bits.
+    pub past_statuses: u8,
     pub refund: Refund,
     /// The refund was made in Stripe's Dashboard.
-    pub by_hand: bool,
-    /// The state at Stripe.
+    pub refunded_in_dashboard: bool,
+    /// The dispute's state at Stripe.
     pub dispute: Dispute,
-    /// The state known to the shop.
-    pub heard: Dispute,
+    /// The dispute's state known to the shop.
+    pub known_dispute: Dispute,
     /// One effect created a second object at Stripe.
-    pub doubled: bool,
+    pub duplicated: bool,
 }
 
 pub const NO_PAYMENT: Payment = Payment {
-    stage: Paying::Absent,
-    confirmed: false,
+    stage: PaymentStage::Absent,
+    second_card: false,
     calls: [NO_CALL; CALLS],
-    ghosts: 0,
+    dropped_requests: 0,
     intent: Intent::None,
-    seen: 0,
+    past_statuses: 0,
     refund: Refund::None,
-    by_hand: false,
+    refunded_in_dashboard: false,
     dispute: Dispute::None,
-    heard: Dispute::None,
-    doubled: false,
+    known_dispute: Dispute::None,
+    duplicated: false,
 };
 
 impl Payment {
-    /// Stripe's side moves.
-    pub fn turn(&mut self, intent: Intent) {
+    /// Sets the status at Stripe.
+    pub fn set_intent(&mut self, intent: Intent) {
         self.intent = intent;
-        self.seen |= intent.seen_bit();
+        self.past_statuses |= intent.status_bit();
     }
 }
 
-/// An order's age, in steps of what it changes: before `expires_at`.
+/// The first of the ages of an order: before `expires_at`.
 pub const AGE_IN_TIME: u8 = 0;
 /// Past `expires_at`, within the grace of a payment that has begun.
 pub const AGE_GRACE: u8 = 1;
-/// Past `hold_until`, whatever it is.
+/// Past `hold_until`, with or without a grace.
 pub const AGE_LAPSED: u8 = 2;
-/// A day later, or the event has begun: nothing revives any more.
+/// A day later, or the event has begun: the order cannot be revived any more.
 pub const AGE_OLD: u8 = 3;
 
 /// A row of `orders` with its lines.
@@ -260,30 +260,30 @@ pub struct Order {
     pub stage: Stage,
     pub age: u8,
     /// An incident is open: a refund failed.
-    pub attention: bool,
-    /// A second payment was begun: there is no third, to keep the world small.
-    pub again: bool,
-    /// For each ticket, whether its price is another than the line's.
+    pub incident_open: bool,
+    /// A second payment was begun: there is no third, to limit the number of states.
+    pub second_payment: bool,
+    /// For each ticket, whether its price differs from the line's.
     pub repriced: [bool; 2],
-    /// For each ticket, how many versions it is ahead of the line; at most two.
-    pub drift: [u8; 2],
+    /// For each ticket, by how many versions it is ahead of the line; at most two.
+    pub versions_ahead: [u8; 2],
     pub payment: Payment,
 }
 
 const NO_ORDER: Order = Order {
     stage: Stage::Absent,
     age: AGE_IN_TIME,
-    attention: false,
-    again: false,
+    incident_open: false,
+    second_payment: false,
     repriced: [false; 2],
-    drift: [0; 2],
+    versions_ahead: [0; 2],
     payment: NO_PAYMENT,
 };
 
-/// What a ticket is.
+/// The state of a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Sale {
+pub enum TicketState {
     Listed,
     Sold,
     Withdrawn,
@@ -292,29 +292,29 @@ pub enum Sale {
 /// When a ticket's hold ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Until {
-    /// When its order's hold does.
-    HoldUntil,
-    /// Until the capture succeeds or fails.
-    Captured,
+pub enum HoldEnd {
+    /// With its order's hold.
+    WithOrder,
+    /// When the capture succeeds or fails.
+    AfterCapture,
 }
 
-/// A ticket's holder if there is none.
-pub const NOBODY: u8 = 2;
+/// The holder of a ticket that no order holds.
+pub const NO_HOLDER: u8 = 2;
 
 /// A row of `tickets`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    pub sale: Sale,
-    /// The order that holds it or, once it is sold, for which it was.
+    pub state: TicketState,
+    /// The order that holds it or, once it is sold, that owns it.
     pub holder: u8,
-    pub until: Until,
+    pub hold_end: HoldEnd,
 }
 
 const FREE: Ticket = Ticket {
-    sale: Sale::Listed,
-    holder: NOBODY,
-    until: Until::HoldUntil,
+    state: TicketState::Listed,
+    holder: NO_HOLDER,
+    hold_end: HoldEnd::WithOrder,
 };
 
 /// The durable data of the shop and Stripe.
@@ -322,7 +322,7 @@ const FREE: Ticket = Ticket {
 pub struct State {
     pub orders: [Order; 2],
     pub tickets: [Ticket; 2],
-    /// The second order was made before the first.
+    /// The second order was created before the first.
     pub second_is_older: bool,
 }
 
@@ -335,27 +335,27 @@ pub const START: State = State {
 impl State {
     /// Whether the order's hold has ended by the clock.
     pub fn lapsed(&self, order: usize) -> bool {
-        let begun = self.orders[order].payment.stage != Paying::Absent;
+        let begun = self.orders[order].payment.stage != PaymentStage::Absent;
         self.orders[order].age >= if begun { AGE_LAPSED } else { AGE_GRACE }
     }
 
-    /// Whether the ticket is held by the clock.
-    pub fn is_locked(&self, ticket: usize) -> bool {
+    /// Whether an order holds the ticket and its hold has not ended by the clock.
+    pub fn is_held(&self, ticket: usize) -> bool {
         let ticket = self.tickets[ticket];
         let lapsed = || self.lapsed(usize::from(ticket.holder));
-        ticket.holder != NOBODY && (ticket.until == Until::Captured || !lapsed())
+        ticket.holder != NO_HOLDER && (ticket.hold_end == HoldEnd::AfterCapture || !lapsed())
     }
 
-    /// Whether the order holds the ticket, possibly lapsed.
+    /// Whether the order holds the ticket, even if its hold has ended.
     pub fn holds(&self, order: usize, ticket: usize) -> bool {
         let ticket = self.tickets[ticket];
-        ticket.sale == Sale::Listed && usize::from(ticket.holder) == order
+        ticket.state == TicketState::Listed && usize::from(ticket.holder) == order
     }
 
-    /// Resets data that has no effect any more, so that equivalent states are merged.
-    pub fn settled_down(mut self) -> Self {
+    /// Resets data that has no effect any more, so that equivalent states become equal.
+    pub fn normalised(mut self) -> Self {
         for order in &mut self.orders {
-            order.settle_down();
+            order.normalise();
         }
         if self.orders.iter().all(|order| order.age == AGE_OLD) {
             self.second_is_older = false;
@@ -363,16 +363,16 @@ impl State {
         self
     }
 
-    /// Its key: different for states that differ.
+    /// A unique key of the state.
     pub fn key(&self) -> u128 {
         let mut key = Key(0);
         for order in &self.orders {
             order.write(&mut key);
         }
         for ticket in &self.tickets {
-            key.push(ticket.sale as u8, 2);
+            key.push(ticket.state as u8, 2);
             key.push(ticket.holder, 2);
-            key.push(ticket.until as u8, 1);
+            key.push(ticket.hold_end as u8, 1);
         }
         key.push(u8::from(self.second_is_older), 1);
         key.0
@@ -380,75 +380,75 @@ impl State {
 }
 
 impl Order {
-    fn settle_down(&mut self) {
+    fn normalise(&mut self) {
         let payment = &mut self.payment;
-        payment.settle_down();
-        let may_live = match self.stage {
+        payment.normalise();
+        let can_be_paid = match self.stage {
             Stage::Absent | Stage::Created | Stage::AwaitingPayment | Stage::Capturing => true,
             Stage::Expired => {
-                let touched = self.drift.contains(&2) || self.age == AGE_OLD;
-                !payment.stage.is_past_its_card() && !touched
+                let ticket_changed = self.versions_ahead.contains(&2) || self.age == AGE_OLD;
+                !payment.stage.ignores_card_status() && !ticket_changed
             }
             Stage::Complete | Stage::Cancelled | Stage::Refunding | Stage::Refunded => false,
         };
-        if !may_live {
+        if !can_be_paid {
             self.age = AGE_OLD;
-            self.drift = [2; 2];
+            self.versions_ahead = [2; 2];
             self.repriced = [false; 2];
-            payment.forget_the_card();
+            payment.reset_card();
         }
         if self.age > AGE_IN_TIME {
-            self.again = true;
-            payment.confirmed = true;
+            self.second_payment = true;
+            payment.second_card = true;
         }
     }
 
     fn write(&self, key: &mut Key) {
         key.push(self.stage as u8, 4);
         key.push(self.age, 2);
-        key.push(u8::from(self.attention), 1);
-        key.push(u8::from(self.again), 1);
+        key.push(u8::from(self.incident_open), 1);
+        key.push(u8::from(self.second_payment), 1);
         for ticket in 0..2 {
             key.push(u8::from(self.repriced[ticket]), 1);
-            key.push(self.drift[ticket], 2);
+            key.push(self.versions_ahead[ticket], 2);
         }
         let payment = &self.payment;
         key.push(payment.stage as u8, 4);
-        key.push(u8::from(payment.confirmed), 1);
+        key.push(u8::from(payment.second_card), 1);
         for call in &payment.calls {
             key.push(call.code(), 6);
         }
-        key.push(payment.ghosts, 2);
+        key.push(payment.dropped_requests, 2);
         key.push(payment.intent as u8, 3);
-        key.push(payment.seen, 3);
+        key.push(payment.past_statuses, 3);
         key.push(payment.refund as u8, 2);
-        key.push(u8::from(payment.by_hand), 1);
+        key.push(u8::from(payment.refunded_in_dashboard), 1);
         key.push(payment.dispute as u8, 2);
-        key.push(payment.heard as u8, 2);
-        key.push(u8::from(payment.doubled), 1);
+        key.push(payment.known_dispute as u8, 2);
+        key.push(u8::from(payment.duplicated), 1);
     }
 }
 
 impl Payment {
-    fn settle_down(&mut self) {
+    fn normalise(&mut self) {
         match self.stage {
-            stage if stage.is_past_its_card() => self.forget_the_card(),
-            Paying::Voiding => self.seen &= Intent::Authorised.seen_bit(),
-            Paying::Capturing => self.seen &= !Intent::Asks.seen_bit(),
+            stage if stage.ignores_card_status() => self.reset_card(),
+            PaymentStage::Voiding => self.past_statuses &= Intent::Authorised.status_bit(),
+            PaymentStage::Capturing => self.past_statuses &= !Intent::RequiresAction.status_bit(),
             _ => {}
         }
-        if self.intent == Intent::None || self.intent.is_end() {
-            self.ghosts = 0;
+        if self.intent == Intent::None || self.intent.is_final() {
+            self.dropped_requests = 0;
         }
     }
 
     /// Resets the data of the card: only final statuses have an effect.
-    fn forget_the_card(&mut self) {
-        self.seen = 0;
-        self.confirmed = true;
+    fn reset_card(&mut self) {
+        self.past_statuses = 0;
+        self.second_card = true;
         for call in &mut self.calls {
-            if let Progress::Answered(Answer::Stands(intent)) = &mut call.progress
-                && intent.seen_bit() != 0
+            if let Progress::Answered(Answer::Status(intent)) = &mut call.progress
+                && intent.status_bit() != 0
             {
                 *intent = Intent::Declined;
             }
@@ -457,19 +457,19 @@ impl Payment {
 }
 
 impl Call {
-    /// In six bits.
+    /// A unique code of six bits.
     fn code(self) -> u8 {
         let progress = match self.progress {
             Progress::Fresh => 0,
             Progress::Tried => 1,
             Progress::Answered(Answer::Refused) => 2,
-            Progress::Answered(Answer::Stands(intent)) => 2 + intent as u8,
+            Progress::Answered(Answer::Status(intent)) => 2 + intent as u8,
         };
         self.kind as u8 * 10 + progress
     }
 }
 
-/// Bits, one after the other.
+/// A sequence of bits.
 struct Key(u128);
 
 impl Key {

@@ -1,22 +1,22 @@
-//! Reads query plans that are independent of parameters, and finds full scans of large tables and
-//! indexes in them.
+//! Reads generic query plans, which do not depend on parameters, and finds full scans of large tables and indexes
+//! in them.
 
 use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 use std::collections::BTreeMap;
 
-/// The number of rows from which a table is large.
-const LARGE: i64 = 5000;
+/// The smallest number of rows of a large table.
+const LARGE_ROWS: i64 = 5000;
 
-/// The large tables and indexes of a database.
-pub struct Large {
+/// The large tables and indexes of a database, with their numbers of rows.
+pub struct LargeTables {
     engine: Engine,
     rows: BTreeMap<String, i64>,
 }
 
-impl Large {
-    /// Needs current statistics in the database.
-    pub async fn of(conn: &mut AnyConnection, engine: Engine) -> Self {
+impl LargeTables {
+    /// Requires current statistics in the database.
+    pub async fn read(conn: &mut AnyConnection, engine: Engine) -> Self {
         let mut large = Self {
             engine,
             rows: BTreeMap::new(),
@@ -28,8 +28,8 @@ impl Large {
                     let stat: String = row.get("stat");
                     let rows: i64 = stat.split(' ').next().unwrap().parse().unwrap();
                     let index: Option<String> = row.get("idx");
-                    let of_table = large.rows.entry(row.get("tbl")).or_default();
-                    *of_table = rows.max(*of_table);
+                    let table_rows = large.rows.entry(row.get("tbl")).or_default();
+                    *table_rows = rows.max(*table_rows);
                     large.rows.extend(index.map(|index| (index, rows)));
                 }
             }
@@ -41,7 +41,7 @@ impl Large {
                 }
             }
         }
-        large.rows.retain(|_, rows| *rows >= LARGE);
+        large.rows.retain(|_, rows| *rows >= LARGE_ROWS);
         large
     }
 
@@ -50,30 +50,30 @@ impl Large {
     }
 
     /// The full scans of a statement, and its plan.
-    pub async fn scanned(&self, conn: &mut AnyConnection, sql: &str) -> (Vec<String>, String) {
+    pub async fn scans(&self, conn: &mut AnyConnection, sql: &str) -> (Vec<String>, String) {
         let plan = match self.engine {
             Engine::Sqlite => plan_of_sqlite(conn, sql).await,
             Engine::Postgres => plan_of_postgres(conn, sql).await,
         };
-        (self.scanned_in(&plan, sql), plan)
+        (self.scans_in_plan(&plan, sql), plan)
     }
 
     /// The full scans in this plan.
-    pub fn scanned_in(&self, plan: &str, sql: &str) -> Vec<String> {
+    pub fn scans_in_plan(&self, plan: &str, sql: &str) -> Vec<String> {
         let lines: Vec<&str> = plan.lines().collect();
         match self.engine {
-            Engine::Sqlite => self.scanned_by_sqlite(&lines, sql),
-            Engine::Postgres => self.scanned_by_postgres(&lines),
+            Engine::Sqlite => self.sqlite_scans(&lines, sql),
+            Engine::Postgres => self.postgres_scans(&lines),
         }
     }
 
     /// `SCAN t` or `SCAN t USING INDEX i`, where t is the alias in the statement.
-    fn scanned_by_sqlite(&self, plan: &[&str], sql: &str) -> Vec<String> {
+    fn sqlite_scans(&self, plan: &[&str], sql: &str) -> Vec<String> {
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
         scans
             .filter_map(|scan| {
                 let mut words = scan.split(' ');
-                let table = table_called(sql, words.next()?);
+                let table = table_with_alias(sql, words.next()?);
                 let index = scan
                     .split_once(" INDEX ")
                     .map(|(_, index)| index.to_owned());
@@ -83,8 +83,8 @@ impl Large {
             .collect()
     }
 
-    /// A Seq Scan, or an index scan without a condition.
-    fn scanned_by_postgres(&self, plan: &[&str]) -> Vec<String> {
+    /// `Seq Scan`, or an index scan without a condition.
+    fn postgres_scans(&self, plan: &[&str]) -> Vec<String> {
         let mut scanned = Vec::new();
         for (number, line) in plan.iter().enumerate() {
             let word_after = |before: &str| {
@@ -98,8 +98,8 @@ impl Large {
             let details = plan[number + 1..]
                 .iter()
                 .take_while(|line| !line.contains("->"));
-            let is_sought = details.into_iter().any(|line| line.contains("Index Cond:"));
-            if let Some(index) = index.filter(|index| !is_sought && self.has(index)) {
+            let has_condition = details.into_iter().any(|line| line.contains("Index Cond:"));
+            if let Some(index) = index.filter(|index| !has_condition && self.has(index)) {
                 let table = word_after(" on ").unwrap_or_default();
                 scanned.push(format!("{table} by {index}"));
             }
@@ -124,24 +124,26 @@ async fn plan_of_postgres(conn: &mut AnyConnection, sql: &str) -> String {
     all(conn, "SET plan_cache_mode = 'force_generic_plan'").await;
     let count = parameters(sql);
     prepare(conn, sql, count).await;
-    let execute = format!("EXECUTE plan{}", in_brackets(&vec!["NULL"; count]));
+    let execute = format!("EXECUTE plan{}", in_parentheses(&vec!["NULL"; count]));
     let rows = all(conn, &format!("EXPLAIN (COSTS OFF) {execute}")).await;
     all(conn, "DEALLOCATE plan").await;
     let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     lines.join("\n")
 }
 
-/// Prepares a statement. A parameter whose type PostgreSQL cannot infer is a text, or else a number.
+/// Prepares a statement. A parameter whose type PostgreSQL cannot infer is declared as text, or as a number if
+/// that fails.
 async fn prepare(conn: &mut AnyConnection, sql: &str, count: usize) {
     let mut kinds = vec!["unknown"; count];
     loop {
-        let prepare = format!("PREPARE plan{} AS {sql}", in_brackets(&kinds));
+        let prepare = format!("PREPARE plan{} AS {sql}", in_parentheses(&kinds));
         let Err(error) = conn.execute(AssertSqlSafe(prepare)).await else {
             return;
         };
         let error = error.to_string();
-        let untold = error.split("data type of parameter $").nth(1);
-        let number = untold.and_then(|number| number.split(' ').next()?.parse::<usize>().ok());
+        let unknown_type = error.split("data type of parameter $").nth(1);
+        let number =
+            unknown_type.and_then(|number| number.split(' ').next()?.parse::<usize>().ok());
         if let Some(number) = number {
             kinds[number - 1] = "text";
         } else if let Some(text) = kinds.iter_mut().find(|kind| **kind == "text") {
@@ -152,7 +154,7 @@ async fn prepare(conn: &mut AnyConnection, sql: &str, count: usize) {
     }
 }
 
-fn in_brackets(words: &[&str]) -> String {
+fn in_parentheses(words: &[&str]) -> String {
     if words.is_empty() {
         return String::new();
     }
@@ -161,15 +163,15 @@ fn in_brackets(words: &[&str]) -> String {
 
 /// The greatest n of `$n`.
 fn parameters(sql: &str) -> usize {
-    let numbers = sql.split('$').skip(1).filter_map(|behind| {
-        let digits = behind.split(|letter: char| !letter.is_ascii_digit()).next();
+    let numbers = sql.split('$').skip(1).filter_map(|after| {
+        let digits = after.split(|letter: char| !letter.is_ascii_digit()).next();
         digits?.parse().ok()
     });
     numbers.max().unwrap_or(0)
 }
 
 /// The table with this alias in a statement: `FROM orders o`, `orders AS o`.
-fn table_called(sql: &str, name: &str) -> String {
+fn table_with_alias(sql: &str, name: &str) -> String {
     let words: Vec<&str> = sql
         .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
         .filter(|word| !word.is_empty() && *word != "AS")
@@ -181,10 +183,10 @@ fn table_called(sql: &str, name: &str) -> String {
 }
 
 #[test]
-fn a_table_is_known_by_the_name_that_it_goes_by() {
+fn a_table_is_found_by_its_alias() {
     let sql = "SELECT 1 FROM orders o JOIN order_lines AS l ON l.order_id = o.id WHERE o.id = $12";
-    assert_eq!(table_called(sql, "o"), "orders");
-    assert_eq!(table_called(sql, "l"), "order_lines");
-    assert_eq!(table_called(sql, "tickets"), "tickets");
+    assert_eq!(table_with_alias(sql, "o"), "orders");
+    assert_eq!(table_with_alias(sql, "l"), "order_lines");
+    assert_eq!(table_with_alias(sql, "tickets"), "tickets");
     assert_eq!(parameters(sql), 12);
 }

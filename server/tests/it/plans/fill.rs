@@ -1,5 +1,5 @@
-//! Fills a large shop with one statement per table, with rows in proportion to the tickets. It is suitable
-//! for queries, but would not pass an audit.
+//! Fills a database with one statement per table, with rows in proportion to the tickets. The rows are suitable
+//! for query plans, but would not pass an audit.
 
 use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
@@ -10,16 +10,16 @@ pub const EVENTS: i64 = 5000;
 /// Fills a migrated, empty database.
 pub async fn fill(url: &str, tickets: i64, now_micros: i64) {
     let mut conn = AnyConnection::connect(url).await.unwrap();
-    let (unchecked, tidy) = match Engine::of(url).unwrap() {
+    let (disable_checks, maintenance) = match Engine::of(url).unwrap() {
         Engine::Sqlite => ("PRAGMA foreign_keys = OFF", "SELECT 1"),
         Engine::Postgres => ("SET session_replication_role = 'replica'", "VACUUM ANALYZE"),
     };
-    conn.execute(unchecked).await.unwrap();
+    conn.execute(disable_checks).await.unwrap();
     conn.execute("CREATE TABLE numbers (i BIGINT PRIMARY KEY, k BIGINT)")
         .await
         .unwrap();
     for step in STEPS {
-        let sql = words(step)
+        let sql = expand_ids(step)
             .replace("$COUNT", &tickets.to_string())
             .replace("$EVENTS", &EVENTS.to_string())
             .replace("$NOW", &now_micros.to_string());
@@ -27,12 +27,12 @@ pub async fn fill(url: &str, tickets: i64, now_micros: i64) {
         assert!(done.is_ok(), "{sql}: {done:?}");
     }
     conn.execute("DROP TABLE numbers").await.unwrap();
-    conn.execute(tidy).await.unwrap();
+    conn.execute(maintenance).await.unwrap();
     conn.close().await.unwrap();
 }
 
 /// Replaces placeholders for ids and users, such as `$TICKET(i)`.
-fn words(step: &str) -> String {
+fn expand_ids(step: &str) -> String {
     let kinds = [
         "$USER(",
         "$EVENT(",

@@ -1,5 +1,5 @@
-//! Tests that no statement that users wait for scans a whole large table: the real server runs on a large
-//! shop and logs its statements, and the engine explains the plan of each.
+//! Tests that no statement of a request scans a whole large table: the real server runs on a large database and
+//! logs its statements, and the database engine explains the plan of each.
 //!
 //! `STAGEDOOR_TEST_TICKETS` is the number of tickets; `make soak` uses a million.
 
@@ -10,7 +10,7 @@ use crate::{
     crash::process::{Holds, Shop},
     support::{Client, client::PASSWORD, database::Database, path},
 };
-use explain::Large;
+use explain::LargeTables;
 use platform::{
     clock::{Clock, SystemClock},
     db::{Db, Engine},
@@ -24,38 +24,43 @@ use std::{
 
 const TICKETS: i64 = 100_000;
 const CARD: &str = "pm_card_visa";
-const CAREFUL: &str = "pm_card_threeDSecure2Required";
-/// Long enough to pay on two busy cores.
+const CARD_WITH_ACTION: &str = "pm_card_threeDSecure2Required";
+/// Long enough for a payment on two busy cores.
 const HOLD_SECONDS: u32 = 15;
-/// After the hold, on two busy cores, with a sweep every ten seconds.
-const ENDS_WITHIN: Duration = Duration::from_secs(90);
-/// Exceptions for statements that run rarely: how they begin, what they may scan, and why.
+/// Time limit for the expiry and the refund, on two busy cores, with a sweep every ten seconds.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(90);
+/// Exceptions: the start of the statement, the table or index that it may scan, and the reason.
 const ALLOWED: [(&str, &str, &str); 5] = [
     (
         "SELECT (SELECT MIN(city) FROM events",
         "events_by_city",
-        OF_CITIES,
+        COUNTS_CITIES,
     ),
-    ("SELECT (SELECT MIN(city) FROM events", "events", OF_CITIES),
+    (
+        "SELECT (SELECT MIN(city) FROM events",
+        "events",
+        COUNTS_CITIES,
+    ),
     (
         "SELECT e.id, e.title, e.venue, e.city, e.starts_at",
         "events",
-        "A seller's events, joined with all: PostgreSQL finds that cheaper than a look for each.",
+        "A seller's events, joined with all events: PostgreSQL estimates that to be cheaper than a lookup of each.",
     ),
     (
         "SELECT payload FROM stripe_inbox ORDER BY received_at DESC LIMIT 1",
         "stripe_inbox",
-        ONCE,
+        RUNS_ONCE,
     ),
     (
         "SELECT stripe_id FROM payments WHERE stripe_id IS NOT NULL",
         "payments",
-        ONCE,
+        RUNS_ONCE,
     ),
 ];
-const ONCE: &str =
-    "Once in the life of a database: which provider its older payments were made with.";
-const OF_CITIES: &str = "The cities are counted over all that is on: thousands of short rows.";
+const RUNS_ONCE: &str =
+    "Runs once per database, to find out with which provider its older payments were made.";
+const COUNTS_CITIES: &str =
+    "The cities of all current events are counted: thousands of short rows.";
 
 fn tickets() -> i64 {
     match std::env::var("STAGEDOOR_TEST_TICKETS") {
@@ -65,16 +70,16 @@ fn tickets() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_statement_that_somebody_waits_for_scans_a_table_of_sqlite() {
-    nothing_is_scanned(Database::sqlite()).await;
+async fn no_statement_of_a_request_scans_a_large_table_of_sqlite() {
+    assert_no_large_scans(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_statement_that_somebody_waits_for_scans_a_table_of_postgresql() {
-    nothing_is_scanned(Database::postgres().await).await;
+async fn no_statement_of_a_request_scans_a_large_table_of_postgresql() {
+    assert_no_large_scans(Database::postgres().await).await;
 }
 
-async fn nothing_is_scanned(database: Database) {
+async fn assert_no_large_scans(database: Database) {
     let (url, began) = (database.url.clone(), Instant::now());
     Db::open(&url).await.unwrap().close().await;
     fill::fill(&url, tickets(), SystemClock.now().micros()).await;
@@ -85,7 +90,7 @@ async fn nothing_is_scanned(database: Database) {
         grace_seconds: 1,
     };
     let shop = Shop::open_with_log(database, holds, "warn,sqlx::query=debug").await;
-    a_day(&shop).await;
+    use_all_operations(&shop).await;
     let statements = statements(&shop.server_log());
     println!(
         "{} statements after {:?}",
@@ -100,13 +105,13 @@ async fn nothing_is_scanned(database: Database) {
         // Otherwise the plans of DELETE include the checks of foreign keys.
         conn.execute("PRAGMA foreign_keys = OFF").await.unwrap();
     }
-    // SQLite has no statistics unless ANALYZE was run, so both cases are checked.
-    let without = match engine {
-        Engine::Sqlite => plans_before(&mut conn, &statements).await,
+    // SQLite has no statistics until ANALYZE is run, so both cases are checked.
+    let without_statistics = match engine {
+        Engine::Sqlite => plans_without_statistics(&mut conn, &statements).await,
         Engine::Postgres => Vec::new(),
     };
     conn.execute("ANALYZE").await.unwrap();
-    let large = Large::of(&mut conn, engine).await;
+    let large = LargeTables::read(&mut conn, engine).await;
     for table in [
         "tickets",
         "orders",
@@ -118,23 +123,23 @@ async fn nothing_is_scanned(database: Database) {
         assert!(large.has(table), "{table} is not large");
     }
     let (scan, _) = large
-        .scanned(&mut conn, "SELECT id FROM tickets WHERE seat = $1")
+        .scans(&mut conn, "SELECT id FROM tickets WHERE seat = $1")
         .await;
-    assert_eq!(scan.len(), 1, "a scan is seen");
+    assert_eq!(scan.len(), 1, "a full scan is not detected");
     let mut found = Vec::new();
-    for (sql, plan) in &without {
-        found.extend(broken(large.scanned_in(plan, sql), sql, plan));
+    for (sql, plan) in &without_statistics {
+        found.extend(disallowed(large.scans_in_plan(plan, sql), sql, plan));
     }
     for sql in &statements {
-        let (scanned, plan) = large.scanned(&mut conn, sql).await;
-        found.extend(broken(scanned, sql, &plan));
+        let (scanned, plan) = large.scans(&mut conn, sql).await;
+        found.extend(disallowed(scanned, sql, &plan));
     }
     conn.close().await.unwrap();
     shop.close().await;
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
-async fn plans_before(
+async fn plans_without_statistics(
     conn: &mut AnyConnection,
     statements: &BTreeSet<String>,
 ) -> Vec<(String, String)> {
@@ -145,7 +150,7 @@ async fn plans_before(
     plans
 }
 
-fn broken(scanned: Vec<String>, sql: &str, plan: &str) -> Option<String> {
+fn disallowed(scanned: Vec<String>, sql: &str, plan: &str) -> Option<String> {
     let scanned: Vec<String> = scanned
         .into_iter()
         .filter(|what| {
@@ -158,7 +163,7 @@ fn broken(scanned: Vec<String>, sql: &str, plan: &str) -> Option<String> {
     (!scanned.is_empty()).then(|| format!("{}\n{sql}\n{plan}", scanned.join(", ")))
 }
 
-/// The distinct statements that the server has run.
+/// The distinct statements in the server's log.
 fn statements(log: &str) -> BTreeSet<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -168,38 +173,38 @@ fn statements(log: &str) -> BTreeSet<String> {
             let first = sql.split_whitespace().next().unwrap_or_default();
             ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first)
         })
-        // Queries about the schema at the start.
+        // Excludes queries about the schema at the start.
         .filter(|sql| {
             !["pragma_", "pg_", "information_schema", "sqlite_"]
                 .iter()
-                .any(|own| sql.contains(own))
+                .any(|name| sql.contains(name))
         })
         .collect()
 }
 
-/// Everything that users do in a shop, and periodic tasks.
-async fn a_day(shop: &Shop) {
+/// Uses all features of the shop, and waits for the periodic tasks.
+async fn use_all_operations(shop: &Shop) {
     let (seller, buyer) = (
         Client::sign_up(&shop.base, "seller").await,
         Client::sign_up(&shop.base, "buyer").await,
     );
     let event = seller.event().await;
-    // Follows live changes until the end.
-    let stream = format!("{}{}/stream", shop.base, path("events", &event));
-    let followed = reqwest::get(stream).await.unwrap();
-    assert!(followed.status().is_success());
+    // Live changes are streamed until the end.
+    let url = format!("{}{}/stream", shop.base, path("events", &event));
+    let stream = reqwest::get(url).await.unwrap();
+    assert!(stream.status().is_success());
     seller.batch(&event, 30, 2500).await;
-    looks_around(&buyer, &event).await;
-    let (expires, bought) = buys(&seller, &buyer, &event).await;
-    sells(&seller, &event).await;
-    has_an_account(&buyer).await;
-    ends_as(&buyer, &expires, "expired").await;
-    ends_as(&buyer, &bought, "refunded").await;
-    drop(followed);
+    browse(&buyer, &event).await;
+    let (unpaid, refunded) = buy(&seller, &buyer, &event).await;
+    sell(&seller, &event).await;
+    use_account(&buyer).await;
+    wait_for_status(&buyer, &unpaid, "expired").await;
+    wait_for_status(&buyer, &refunded, "refunded").await;
+    drop(stream);
 }
 
-async fn looks_around(buyer: &Client, event: &Value) {
-    let full = "/events/01930000-0002-7000-8000-100000002600";
+async fn browse(buyer: &Client, event: &Value) {
+    let large_event = "/events/01930000-0002-7000-8000-100000002600";
     for page in [
         "/",
         "/?q=night+2600",
@@ -211,7 +216,7 @@ async fn looks_around(buyer: &Client, event: &Value) {
         "/selling",
         "/sell",
         "/account",
-        full,
+        large_event,
     ] {
         buyer.page(page).await;
     }
@@ -224,16 +229,16 @@ async fn looks_around(buyer: &Client, event: &Value) {
         "tickets?status=reserved".to_owned(),
         "tickets?status=sold&limit=5".to_owned(),
         "tickets?sellerId=me&status=sold".to_owned(),
-        format!("tickets?eventId={}&status=available", &full[8..]),
-        format!("tickets?eventId={}&status=sold", &full[8..]),
+        format!("tickets?eventId={}&status=available", &large_event[8..]),
+        format!("tickets?eventId={}&status=sold", &large_event[8..]),
         "orders".to_owned(),
         path("events", event)[5..].to_owned(),
     ] {
         let answer = buyer.get(&format!("/api/{call}")).await.expect(200);
         if let Some(next) = answer["next"].as_str() {
-            let joint = if call.contains('?') { '&' } else { '?' };
+            let separator = if call.contains('?') { '&' } else { '?' };
             buyer
-                .get(&format!("/api/{call}{joint}cursor={next}"))
+                .get(&format!("/api/{call}{separator}cursor={next}"))
                 .await
                 .expect(200);
         }
@@ -242,21 +247,21 @@ async fn looks_around(buyer: &Client, event: &Value) {
     buyer.get("/metrics").await.expect_2xx();
 }
 
-/// An order that is not paid, and one that is paid and refunded.
-async fn buys(seller: &Client, buyer: &Client, event: &Value) -> (Value, Value) {
+/// Returns an unpaid order, and one that is paid and refunded.
+async fn buy(seller: &Client, buyer: &Client, event: &Value) -> (Value, Value) {
     let ticket = seller.ticket(event, 900).await;
-    let expires = buyer.reserve(&[&ticket]).await.expect(201);
+    let lapsing = buyer.reserve(&[&ticket]).await.expect(201);
     buyer
         .reserve(&[&ticket])
         .await
         .refused(409, "ticket_reserved");
-    buyer.more_time(&expires).await;
+    buyer.more_time(&lapsing).await;
     let section = json!({"eventId": event["id"], "quantity": 2, "section": "", "maxPriceMinor": 1});
     buyer.post("/api/orders", section).await;
     let cancelled = buyer.reserve_any(event, 2).await.expect(201);
     buyer.cancel(&cancelled).await.expect_2xx();
-    let careful = buyer.reserve_any(event, 1).await.expect(201);
-    buyer.pay(&careful, CAREFUL).await.expect(202);
+    let unpaid = buyer.reserve_any(event, 1).await.expect(201);
+    buyer.pay(&unpaid, CARD_WITH_ACTION).await.expect(202);
     let key = [
         ("idempotency-key", "one"),
         ("content-type", "application/json"),
@@ -282,10 +287,10 @@ async fn buys(seller: &Client, buyer: &Client, event: &Value) -> (Value, Value) 
     buyer.page("/orders").await;
     buyer.page("/tickets").await;
     seller.refund_order(&bought).await.expect_2xx();
-    (expires, bought)
+    (lapsing, bought)
 }
 
-async fn sells(seller: &Client, event: &Value) {
+async fn sell(seller: &Client, event: &Value) {
     let reprice = json!({"eventId": event["id"], "priceMinor": 3000});
     seller
         .post("/api/selling/reprice", reprice)
@@ -313,7 +318,7 @@ async fn sells(seller: &Client, event: &Value) {
         .expect(200);
 }
 
-async fn has_an_account(buyer: &Client) {
+async fn use_account(buyer: &Client) {
     buyer.get("/api/user/currentuser").await.expect(200);
     buyer.get("/api/user/sessions").await.expect(200);
     buyer.page("/account").await;
@@ -330,10 +335,13 @@ async fn has_an_account(buyer: &Client) {
         .expect(200);
 }
 
-async fn ends_as(buyer: &Client, order: &Value, status: &str) {
+async fn wait_for_status(buyer: &Client, order: &Value, status: &str) {
     let began = Instant::now();
     while buyer.order(order).await["status"] != status {
-        assert!(began.elapsed() < ENDS_WITHIN, "it does not become {status}");
+        assert!(
+            began.elapsed() < STATUS_TIMEOUT,
+            "the order does not become {status}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -10,18 +10,18 @@ use tokio::{
     task::JoinHandle,
 };
 
-type Leave = oneshot::Sender<()>;
+type Resume = oneshot::Sender<()>;
 
 pub struct Actor {
     pub name: String,
     handle: JoinHandle<String>,
-    stops: mpsc::UnboundedReceiver<(&'static str, Leave)>,
-    leave: Option<Leave>,
+    stops: mpsc::UnboundedReceiver<(&'static str, Resume)>,
+    resume: Option<Resume>,
 }
 
 /// Where an actor has stopped.
 pub enum Stopped {
-    /// At this point, where it waits.
+    /// At this point, until it is resumed.
     AtPoint(&'static str),
     /// At its end, with this outcome.
     AtEnd(String),
@@ -33,12 +33,12 @@ impl Actor {
         let (stopped, stops) = mpsc::unbounded_channel();
         let stopped = Arc::new(Mutex::new(stopped));
         let watch: crash::Watch = Arc::new(move |point| {
-            let (leave, may_leave) = oneshot::channel();
-            let told = stopped.lock().unwrap().send((point, leave));
+            let (resume, resumed) = oneshot::channel();
+            let sent = stopped.lock().unwrap().send((point, resume));
             let wait: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-                // The scheduler has ended: continue.
-                if told.is_ok() {
-                    let _ = may_leave.await;
+                // Fails only after the scheduler has ended; then the actor continues.
+                if sent.is_ok() {
+                    let _ = resumed.await;
                 }
             });
             wait
@@ -47,28 +47,28 @@ impl Actor {
             name,
             handle: tokio::spawn(crash::watched(watch, work)),
             stops,
-            leave: None,
+            resume: None,
         }
     }
 
-    /// Resumes it until its next point or its end, while all other actors are paused.
-    pub async fn go_on(&mut self) -> Stopped {
-        if let Some(leave) = self.leave.take() {
-            let _ = leave.send(());
+    /// Resumes the actor until its next point or its end, while all other actors are paused.
+    pub async fn resume(&mut self) -> Stopped {
+        if let Some(resume) = self.resume.take() {
+            let _ = resume.send(());
         }
         tokio::select! {
-            // A point that was reached comes before an end that was reached after it.
+            // Reports a point before the end if both have been reached.
             biased;
-            Some((point, leave)) = self.stops.recv() => {
-                self.leave = Some(leave);
+            Some((point, resume)) = self.stops.recv() => {
+                self.resume = Some(resume);
                 Stopped::AtPoint(point)
             }
             ended = &mut self.handle => Stopped::AtEnd(ended.unwrap_or_else(|error| format!("{error}"))),
         }
     }
 
-    /// Never resumes it, as if its process had died.
-    pub fn cut_off(self) {
+    /// Ends the actor at its current point, as if its process had been killed.
+    pub fn abort(self) {
         self.handle.abort();
     }
 }

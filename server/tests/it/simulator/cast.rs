@@ -9,7 +9,7 @@ use platform::db::Db;
 use sqlx::query;
 use uuid::Uuid;
 
-pub async fn person(db: &Db, name: &'static str) -> Viewer {
+pub async fn create_user(db: &Db, name: &'static str) -> Viewer {
     let id = UserId(Uuid::now_v7());
     let email = format!("{name}@example.com");
     let user = User {
@@ -30,7 +30,7 @@ pub async fn person(db: &Db, name: &'static str) -> Viewer {
             .bind(name)
             .execute(&mut *conn)
             .await?;
-            // As signing up tells it.
+            // The domain event of a sign-up.
             query(
                 "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
                  VALUES ($1, 'UserCreated', 'user', $1, 1, 0, '{}')",
@@ -45,7 +45,7 @@ pub async fn person(db: &Db, name: &'static str) -> Viewer {
     Viewer { user }
 }
 
-pub fn late_show() -> CreateEvent {
+pub fn event_request() -> CreateEvent {
     CreateEvent {
         title: "Late Show".to_owned(),
         venue: "Old Hall".to_owned(),

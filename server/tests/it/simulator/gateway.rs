@@ -1,6 +1,6 @@
 //! A gateway to Stripe that loses requests and answers at random.
 
-use super::Dice;
+use super::Random;
 use async_trait::async_trait;
 use shop::payments::{
     Gateway, ProviderMode,
@@ -17,51 +17,51 @@ use stripe_gateway::StripeGateway;
 
 pub struct LossyGateway {
     stripe: StripeGateway,
-    dice: Mutex<Dice>,
+    random: Mutex<Random>,
     /// Percentage of requests that are lost, and of answers.
     percent: AtomicUsize,
 }
 
 enum Lost {
     Nothing,
-    Question,
+    Request,
     Answer,
 }
 
 impl LossyGateway {
-    pub fn new(stripe: StripeGateway, dice: Dice, percent: usize) -> Self {
+    pub fn new(stripe: StripeGateway, random: Random, percent: usize) -> Self {
         Self {
             stripe,
-            dice: Mutex::new(dice),
+            random: Mutex::new(random),
             percent: AtomicUsize::new(percent),
         }
     }
 
     /// Stops losing requests and answers.
-    pub fn mend(&self) {
+    pub fn stop_losses(&self) {
         self.percent.store(0, Ordering::SeqCst);
     }
 
-    fn throw(&self) -> Lost {
+    fn choose_loss(&self) -> Lost {
         let percent = self.percent.load(Ordering::SeqCst);
-        let thrown = self.dice.lock().unwrap().below(100);
-        if thrown < percent {
-            Lost::Question
-        } else if thrown < 2 * percent {
+        let chosen = self.random.lock().unwrap().below(100);
+        if chosen < percent {
+            Lost::Request
+        } else if chosen < 2 * percent {
             Lost::Answer
         } else {
             Lost::Nothing
         }
     }
 
-    async fn through<T>(
+    async fn send<T>(
         &self,
         call: impl Future<Output = Result<T, GatewayError>>,
     ) -> Result<T, GatewayError> {
-        let lost = || Err(GatewayError::Unknown("lost on the line".to_owned()));
-        match self.throw() {
+        let lost = || Err(GatewayError::Unknown("lost by the test".to_owned()));
+        match self.choose_loss() {
             Lost::Nothing => call.await,
-            Lost::Question => lost(),
+            Lost::Request => lost(),
             Lost::Answer => {
                 let _ = call.await;
                 lost()
@@ -77,7 +77,7 @@ impl Gateway for LossyGateway {
     }
 
     async fn create(&self, key: &str, create: &CreateIntent) -> Result<Intent, GatewayError> {
-        self.through(self.stripe.create(key, create)).await
+        self.send(self.stripe.create(key, create)).await
     }
 
     async fn confirm(
@@ -86,20 +86,19 @@ impl Gateway for LossyGateway {
         intent: &str,
         confirm: &ConfirmIntent,
     ) -> Result<Intent, GatewayError> {
-        self.through(self.stripe.confirm(key, intent, confirm))
-            .await
+        self.send(self.stripe.confirm(key, intent, confirm)).await
     }
 
     async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
-        self.through(self.stripe.capture(key, intent)).await
+        self.send(self.stripe.capture(key, intent)).await
     }
 
     async fn cancel(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
-        self.through(self.stripe.cancel(key, intent)).await
+        self.send(self.stripe.cancel(key, intent)).await
     }
 
     async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError> {
-        self.through(self.stripe.retrieve(intent)).await
+        self.send(self.stripe.retrieve(intent)).await
     }
 
     async fn list_intents(
@@ -107,7 +106,7 @@ impl Gateway for LossyGateway {
         since: i64,
         after: Option<&str>,
     ) -> Result<IntentPage, GatewayError> {
-        self.through(self.stripe.list_intents(since, after)).await
+        self.send(self.stripe.list_intents(since, after)).await
     }
 
     async fn refund(
@@ -116,17 +115,17 @@ impl Gateway for LossyGateway {
         intent: &str,
         request: &RefundRequest,
     ) -> Result<ProviderRefund, GatewayError> {
-        self.through(self.stripe.refund(key, intent, request)).await
+        self.send(self.stripe.refund(key, intent, request)).await
     }
 
     async fn list_refunds(&self, intent: &str) -> Result<Vec<ProviderRefund>, GatewayError> {
-        self.through(self.stripe.list_refunds(intent)).await
+        self.send(self.stripe.list_refunds(intent)).await
     }
 
     async fn list_disputes(
         &self,
         filter: DisputeFilter<'_>,
     ) -> Result<Vec<ProviderDispute>, GatewayError> {
-        self.through(self.stripe.list_disputes(filter)).await
+        self.send(self.stripe.list_disputes(filter)).await
     }
 }

@@ -1,14 +1,14 @@
 //! A seeded simulator: the shop's services over a real database and the Stripe double, with a scheduler that
-//! decides which actor continues at each point between a transaction and a call, which is cut off there, which
-//! requests and answers of Stripe are lost, and how time passes.
+//! decides which actor is resumed at each point between a transaction and a call, which is aborted there, which
+//! requests and answers of Stripe are lost, and when the clock advances.
 //!
-//! Other points need no simulation: a write runs in its own task, which is not cancelled and whose failure is
-//! a rollback. The tests in `cut_off` drop futures at every await; which of these a busy machine passes
-//! without waiting does not depend on the seed.
+//! Other points are not simulated: a write runs in its own task, which is not cancelled and whose failure is
+//! a rollback. The tests in `cut_off` drop futures at every await; at which of these a future waits depends on
+//! the load of the machine, not on a seed.
 //!
 //! Only one actor runs at a time, so the same seed gives the same history and trace. `STAGEDOOR_SIM_SEEDS` is
-//! the number of histories, `STAGEDOOR_TEST_SEED` the first seed. After each history all faults end,
-//! everything is retried, and all invariants are checked.
+//! the number of histories, `STAGEDOOR_TEST_SEED` the first seed. At the end of each history the faults stop,
+//! all pending work is retried, and all invariants are checked.
 
 mod actors;
 mod cast;
@@ -25,9 +25,9 @@ const STEPS: usize = 70;
 
 /// Pseudo-random numbers from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -40,10 +40,10 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `below` - 1.
-    pub fn below(&mut self, below: usize) -> usize {
-        let below = u64::try_from(below).unwrap();
-        usize::try_from(self.next() % below).unwrap()
+    /// From 0 to `limit` - 1.
+    pub fn below(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit).unwrap();
+        usize::try_from(self.next() % limit).unwrap()
     }
 
     /// True with this probability in percent.
@@ -51,83 +51,90 @@ impl Dice {
         self.below(100) < chance
     }
 
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        if of.is_empty() {
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() {
             return None;
         }
-        let at = self.below(of.len());
-        of.get(at)
+        let at = self.below(items.len());
+        items.get(at)
     }
 }
 
-fn number_from(name: &str, usual: u64) -> u64 {
+fn number_from_env(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(number) => number.parse().unwrap_or_else(|_| panic!("{name}={number}")),
-        Err(_) => usual,
+        Err(_) => default,
     }
 }
 
-/// Runs one history. Returns its trace. Errors: the failed checks.
-async fn history(seed: u64) -> Result<Vec<String>, String> {
-    let mut world = World::begin(seed).await;
+/// Runs one history. Returns its trace. Errors: the violated invariant, with the trace.
+async fn run_history(seed: u64) -> Result<Vec<String>, String> {
+    let mut world = World::start(seed).await;
     for step in 0..STEPS {
         world.step().await;
         if step % 10 == 9 {
-            world.check_always().await.map_err(|broken| {
-                format!("seed {seed}, step {step}: {broken}\n{}", world.told())
+            world.check_always().await.map_err(|violation| {
+                format!(
+                    "seed {seed}, step {step}: {violation}\n{}",
+                    world.trace_text()
+                )
             })?;
         }
     }
-    world.come_to_rest().await;
-    world
-        .check_at_rest()
-        .await
-        .map_err(|broken| format!("seed {seed}, at rest: {broken}\n{}", world.told()))?;
+    world.run_to_quiescence().await;
+    world.check_quiescent().await.map_err(|violation| {
+        format!(
+            "seed {seed}, at the end: {violation}\n{}",
+            world.trace_text()
+        )
+    })?;
     Ok(world.end().await)
 }
 
 #[test]
 fn no_history_loses_money_or_tickets_and_each_is_repeatable() {
-    let first = number_from("STAGEDOOR_TEST_SEED", 1);
-    let seeds = number_from("STAGEDOOR_SIM_SEEDS", SEEDS);
+    let first = number_from_env("STAGEDOOR_TEST_SEED", 1);
+    let seeds = number_from_env("STAGEDOOR_SIM_SEEDS", SEEDS);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let mut cut = 0;
+    let mut aborted = 0;
     let mut complete = 0;
     let mut rare = [
-        (" by hand: true", 0),
+        (" in the Dashboard: true", 0),
         (" is disputed: true", 0),
         ("the bank decides", 0),
         (": lost", 0),
         ("refused, hold_limit", 0),
         ("the batch is published: true", 0),
-        ("the seller gives a batch up: true", 0),
+        ("the seller abandons a batch: true", 0),
     ];
     for seed in first..first + seeds {
-        let once = runtime.block_on(history(seed)).unwrap_or_else(|broken| {
-            panic!("STAGEDOOR_TEST_SEED={seed} STAGEDOOR_SIM_SEEDS=1: {broken}")
-        });
-        let again = runtime.block_on(history(seed)).unwrap();
+        let once = runtime
+            .block_on(run_history(seed))
+            .unwrap_or_else(|violation| {
+                panic!("STAGEDOOR_TEST_SEED={seed} STAGEDOOR_SIM_SEEDS=1: {violation}")
+            });
+        let again = runtime.block_on(run_history(seed)).unwrap();
         if let Some(at) = once
             .iter()
             .zip(&again)
             .position(|(one, other)| one != other)
         {
-            let mut told = String::new();
+            let mut trace_text = String::new();
             for line in &once[at.saturating_sub(8)..=at] {
-                let _ = writeln!(told, "{line}");
+                let _ = writeln!(trace_text, "{line}");
             }
             panic!(
-                "seed {seed} is not repeatable: {told}but then: {}",
+                "seed {seed} is not repeatable: {trace_text}in the second run: {}",
                 again[at]
             );
         }
         assert_eq!(once.len(), again.len(), "seed {seed} is not repeatable");
-        cut += once
+        aborted += once
             .iter()
-            .filter(|line| line.contains("is cut off"))
+            .filter(|line| line.contains("is aborted"))
             .count();
         complete += once.iter().filter(|line| line.contains("complete")).count();
         for (what, times) in &mut rare {
@@ -135,21 +142,18 @@ fn no_history_loses_money_or_tickets_and_each_is_repeatable() {
         }
     }
     assert!(
-        cut > 0 && complete > 0,
-        "nothing was cut off, or nothing was bought"
+        aborted > 0 && complete > 0,
+        "no actor was aborted, or no order completed"
     );
     let never = rare.iter().find(|(_, times)| *times == 0);
-    assert!(
-        seeds < SEEDS || never.is_none(),
-        "never happened: {never:?}"
-    );
+    assert!(seeds < SEEDS || never.is_none(), "never reached: {never:?}");
     println!(
-        "{seeds} histories from seed {first}, {cut} actors cut off, {complete} orders complete, \
+        "{seeds} histories from seed {first}, {aborted} actors aborted, {complete} orders complete, \
          {rare:?}"
     );
 }
 
-/// Each check detects the violation that it is for.
+/// Changes the database so that each check must fail.
 #[test]
 fn each_check_detects_its_violation() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -157,7 +161,7 @@ fn each_check_detects_its_violation() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        for (broken, sql) in [
+        for (violation, sql) in [
             (
                 "does not own its tickets",
                 "UPDATE tickets SET owner_id = seller_id WHERE state = 'sold'",
@@ -171,21 +175,21 @@ fn each_check_detects_its_violation() {
                 "DELETE FROM ledger WHERE account = 'provider'",
             ),
             (
-                "the books of a payment differ",
+                "the ledger of a payment differs",
                 "UPDATE payments SET refunded_minor = 1",
             ),
             (
-                "the bank and the orders",
+                "the amounts at Stripe and of the orders differ",
                 "UPDATE order_lines SET price_minor = price_minor + 1",
             ),
         ] {
-            let mut world = World::begin(7).await;
+            let mut world = World::start(7).await;
             world.buy_one().await;
-            world.come_to_rest().await;
-            world.check_at_rest().await.unwrap();
+            world.run_to_quiescence().await;
+            world.check_quiescent().await.unwrap();
             world.tamper(sql).await;
-            let found = world.check_at_rest().await.unwrap_err();
-            assert!(found.contains(broken), "{found}");
+            let found = world.check_quiescent().await.unwrap_err();
+            assert!(found.contains(violation), "{found}");
             world.end().await;
         }
     });

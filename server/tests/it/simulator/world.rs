@@ -1,21 +1,20 @@
 //! The world of one history: three buyers, a seller, a few tickets, a lossy gateway to Stripe, a clock, and the
-//! possible actions. Actions at Stripe itself are in `world/elsewhere.rs`, listing in batches in
-//! `world/batches.rs`.
+//! possible actions. Actions at Stripe are in `world/elsewhere.rs`, batches of listings in `world/batches.rs`.
 
 mod batches;
 mod elsewhere;
 
 use super::{
-    Dice,
+    Random,
     actors::{Actor, Stopped},
-    cast::{late_show, person},
+    cast::{create_user, event_request},
     gateway::LossyGateway,
 };
 use crate::support::{
     WEBHOOK_SECRET,
     database::Database,
     listen, order_steps,
-    sound::{OWED, UNSOUND},
+    sound::{OWED, VIOLATIONS},
     staging::Staging,
 };
 use model::{
@@ -54,19 +53,19 @@ const CARDS: [&str; 5] = [
     "pm_card_pendingRefund",
 ];
 /// Percentage of calls to Stripe that are lost, and of answers.
-const LOST_PERCENT: usize = 8;
+const LOSS_PERCENT: usize = 8;
 /// Limit of unpaid tickets per buyer in histories with limits; low, so that it is reached.
 const TICKETS_PER_BUYER: i64 = 3;
 /// Maximum number of concurrent actors.
 const ACTORS_MAX: usize = 4;
 
 pub struct World {
-    dice: Dice,
+    random: Random,
     db: Db,
     database: Database,
     clock: Arc<ManualClock>,
     double: Double,
-    line: Arc<LossyGateway>,
+    gateway: Arc<LossyGateway>,
     shop: Arc<Shop>,
     api: Api,
     seller: Viewer,
@@ -83,8 +82,8 @@ pub struct World {
 }
 
 impl World {
-    pub async fn begin(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
+    pub async fn start(seed: u64) -> Self {
+        let mut random = Random::new(seed);
         let database = Database::sqlite();
         let db = Db::open(&database.url).await.unwrap();
         order_steps::watch(&db).await;
@@ -97,12 +96,12 @@ impl World {
         servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let key = "sk_test_sim".to_owned().into();
         let stripe = StripeGateway::new(&key, Some(&stripe_url)).unwrap();
-        let line_dice = Dice::new(dice.next());
-        let line = Arc::new(LossyGateway::new(stripe, line_dice, LOST_PERCENT));
+        let gateway_random = Random::new(random.next());
+        let gateway = Arc::new(LossyGateway::new(stripe, gateway_random, LOSS_PERCENT));
         let shop = Shop::new(Parts {
             db: db.clone(),
             clock: clock.clone(),
-            gateway: line.clone(),
+            gateway: gateway.clone(),
             webhook_verifier: Arc::new(WebhookSecrets {
                 secrets: vec![WEBHOOK_SECRET.to_owned().into()],
                 live: false,
@@ -114,7 +113,7 @@ impl World {
             },
             listings_per_day: LISTINGS_PER_DAY,
             public_url: "http://shop.test".to_owned(),
-            // No other actor runs while one waits.
+            // While an actor waits, no other one runs, so waiting would have no effect.
             pay_wait: std::time::Duration::ZERO,
             // Sequential, so that a seed determines the history.
             calls_at_once: 1,
@@ -127,23 +126,23 @@ impl World {
         })
         .unwrap();
         let api = shop.api();
-        let mut people = Vec::new();
+        let mut users = Vec::new();
         for name in ["seller", "ann", "bob", "cleo"] {
-            people.push(person(&db, name).await);
+            users.push(create_user(&db, name).await);
         }
-        let seller = people.remove(0);
-        let created = api.events.create(&seller, late_show()).await.unwrap();
+        let seller = users.remove(0);
+        let created = api.events.create(&seller, event_request()).await.unwrap();
         let mut world = Self {
-            dice,
+            random,
             db,
             database,
             clock,
             double,
-            line,
+            gateway,
             shop: Arc::new(shop),
             api,
             seller,
-            buyers: people,
+            buyers: users,
             event: created.id,
             tickets: Vec::new(),
             actors: Vec::new(),
@@ -172,43 +171,43 @@ impl World {
         }
     }
 
-    /// Starts, resumes or cuts off an actor, or advances the time.
+    /// Starts, resumes or aborts an actor, or advances the clock.
     pub async fn step(&mut self) {
         let waiting = self.actors.len();
-        if waiting > 0 && (waiting >= ACTORS_MAX || self.dice.percent(55)) {
-            let at = self.dice.below(waiting);
-            if self.dice.percent(6) {
+        if waiting > 0 && (waiting >= ACTORS_MAX || self.random.percent(55)) {
+            let at = self.random.below(waiting);
+            if self.random.percent(6) {
                 let actor = self.actors.remove(at);
-                self.trace.push(format!("{} is cut off", actor.name));
-                actor.cut_off();
+                self.trace.push(format!("{} is aborted", actor.name));
+                actor.abort();
             } else {
-                self.let_on(at).await;
+                self.resume_actor(at).await;
             }
             return;
         }
-        match self.dice.below(24) {
+        match self.random.below(24) {
             0..5 => self.reserve().await,
             5..9 => self.pay().await,
             9 => self.cancel().await,
             10 => self.refund().await,
             11 => self.reprice().await,
-            12 => self.at_the_bank(),
-            13 => self.webhook().await,
-            14 => self.timer().await,
+            12 => self.answer_at_bank(),
+            13 => self.deliver_webhook().await,
+            14 => self.run_expiry_job().await,
             15 => self.sweep().await,
-            16 => self.drive().await,
-            17 | 18 => self.at_stripes_own_pages(),
-            19 => self.process_dies(),
-            20..23 => self.batch().await,
-            _ => self.time_passes(),
+            16 => self.run_engine().await,
+            17 | 18 => self.act_at_stripe(),
+            19 => self.kill_process(),
+            20..23 => self.advance_batch().await,
+            _ => self.advance_time(),
         }
     }
 
-    async fn let_on(&mut self, at: usize) {
-        let came = self.actors[at].go_on().await;
+    async fn resume_actor(&mut self, at: usize) {
+        let stopped = self.actors[at].resume().await;
         let name = self.actors[at].name.clone();
-        match came {
-            Stopped::AtPoint(point) => self.trace.push(format!("{name} comes to {point}")),
+        match stopped {
+            Stopped::AtPoint(point) => self.trace.push(format!("{name} reaches {point}")),
             Stopped::AtEnd(outcome) => {
                 self.trace.push(format!("{name}: {outcome}"));
                 self.actors.remove(at);
@@ -216,35 +215,35 @@ impl World {
         }
     }
 
-    async fn begin_actor(
+    async fn start_actor(
         &mut self,
         name: String,
         work: impl Future<Output = String> + Send + 'static,
     ) {
         self.actors.push(Actor::start(name, work));
-        self.let_on(self.actors.len() - 1).await;
+        self.resume_actor(self.actors.len() - 1).await;
     }
 
     async fn reserve(&mut self) {
-        let buyer = self.dice.below(self.buyers.len());
-        let request = if self.dice.percent(40) {
+        let buyer = self.random.below(self.buyers.len());
+        let request = if self.random.percent(40) {
             Reserve::Any(ReserveAny {
                 event_id: self.event,
-                quantity: 1 + i64::try_from(self.dice.below(2)).unwrap(),
+                quantity: 1 + i64::try_from(self.random.below(2)).unwrap(),
                 section: None,
                 max_price_minor: None,
                 offer: None,
             })
         } else {
-            let first = self.dice.below(self.tickets.len());
+            let first = self.random.below(self.tickets.len());
             let mut ids = vec![self.tickets[first]];
-            if self.dice.percent(40) {
+            if self.random.percent(40) {
                 ids.push(self.tickets[(first + 1) % self.tickets.len()]);
             }
             Reserve::Named(ReserveNamed { ticket_ids: ids })
         };
         let (api, viewer) = (self.api.clone(), self.buyers[buyer].clone());
-        self.begin_actor(format!("{} reserves", viewer.user.name), async move {
+        self.start_actor(format!("{} reserves", viewer.user.name), async move {
             match api.orders.reserve(&viewer, request, None).await {
                 Ok(order) => format!("gets {} tickets", order.tickets.len()),
                 Err(error) => refusal(&error),
@@ -254,7 +253,7 @@ impl World {
     }
 
     /// An order, its buyer and its number in the history.
-    async fn any_order(&mut self) -> Option<(OrderId, Viewer, usize)> {
+    async fn choose_order(&mut self) -> Option<(OrderId, Viewer, usize)> {
         let rows = query("SELECT id, buyer_id FROM orders ORDER BY id")
             .fetch_all(self.db.reads())
             .await
@@ -264,7 +263,7 @@ impl World {
         }
         // Prefers recent orders, which are still active.
         let recent = rows.len().min(4);
-        let at = rows.len() - 1 - self.dice.below(recent);
+        let at = rows.len() - 1 - self.random.below(recent);
         let (id, buyer): (String, String) = (rows[at].get("id"), rows[at].get("buyer_id"));
         let of = self.buyers.iter();
         let viewer = of
@@ -274,8 +273,8 @@ impl World {
     }
 
     async fn pay(&mut self) {
-        let card = CARDS[self.dice.below(CARDS.len())];
-        let Some((order_id, viewer, number)) = self.any_order().await else {
+        let card = CARDS[self.random.below(CARDS.len())];
+        let Some((order_id, viewer, number)) = self.choose_order().await else {
             return;
         };
         let api = self.api.clone();
@@ -284,7 +283,7 @@ impl World {
             order_id,
             token: card.to_owned(),
         };
-        self.begin_actor(name, async move {
+        self.start_actor(name, async move {
             match api.payments.pay(&viewer, request).await {
                 Ok(payment) => format!("{:?}", payment.status),
                 Err(error) => refusal(&error),
@@ -294,11 +293,11 @@ impl World {
     }
 
     async fn cancel(&mut self) {
-        let Some((order, viewer, number)) = self.any_order().await else {
+        let Some((order, viewer, number)) = self.choose_order().await else {
             return;
         };
         let api = self.api.clone();
-        self.begin_actor(
+        self.start_actor(
             format!("{} cancels order {number}", viewer.user.name),
             async move { outcome(api.orders.cancel(&viewer, order, None).await) },
         )
@@ -306,12 +305,12 @@ impl World {
     }
 
     async fn refund(&mut self) {
-        let Some((order, _, number)) = self.any_order().await else {
+        let Some((order, _, number)) = self.choose_order().await else {
             return;
         };
         let (api, viewer) = (self.api.clone(), self.seller.clone());
-        let ticket = self.tickets[self.dice.below(self.tickets.len())];
-        let (what, request) = if self.dice.percent(50) {
+        let ticket = self.tickets[self.random.below(self.tickets.len())];
+        let (what, request) = if self.random.percent(50) {
             let request = CreateRefund {
                 order_id: Some(order),
                 ticket_ids: None,
@@ -324,17 +323,17 @@ impl World {
             };
             ("a ticket".to_owned(), request)
         };
-        self.begin_actor(format!("the seller refunds {what}"), async move {
+        self.start_actor(format!("the seller refunds {what}"), async move {
             outcome(api.refunds.create(&viewer, request).await)
         })
         .await;
     }
 
     async fn reprice(&mut self) {
-        let ticket = self.tickets[self.dice.below(self.tickets.len())];
+        let ticket = self.tickets[self.random.below(self.tickets.len())];
         let Ok(found) = self.api.tickets.get(ticket).await else {
             self.trace
-                .push("the seller finds no such ticket".to_owned());
+                .push("the ticket to reprice is not found".to_owned());
             return;
         };
         let edit = EditTicket {
@@ -351,11 +350,11 @@ impl World {
         self.trace.push(format!("the seller reprices: {edited}"));
     }
 
-    fn at_the_bank(&mut self) {
+    fn answer_at_bank(&mut self) {
         let intents = self.intents();
-        let approve = self.dice.percent(70);
+        let approve = self.random.percent(70);
         let Some(at) = self
-            .dice
+            .random
             .pick(&(0..intents.len()).collect::<Vec<_>>())
             .copied()
         else {
@@ -376,7 +375,7 @@ impl World {
     }
 
     /// Delivers and processes any event about any intent, even if it was delivered before.
-    async fn webhook(&mut self) {
+    async fn deliver_webhook(&mut self) {
         let intents = self.intents();
         let kinds = [
             "payment_intent.succeeded",
@@ -385,15 +384,15 @@ impl World {
             "refund.updated",
             "charge.dispute.closed",
         ];
-        let kind = kinds[self.dice.below(kinds.len())];
-        let Some(intent) = self.dice.pick(&intents).cloned() else {
+        let kind = kinds[self.random.below(kinds.len())];
+        let Some(intent) = self.random.pick(&intents).cloned() else {
             return;
         };
-        let event = format!("{kind}#{}", self.dice.below(1000));
+        let event = format!("{kind}#{}", self.random.below(1000));
         let now = self.clock.now().seconds();
         let (signature, payload) = self.double.sign_event(&event, &intent, WEBHOOK_SECRET, now);
         let (api, shop) = (self.api.clone(), self.shop.clone());
-        self.begin_actor(format!("Stripe tells {kind}"), async move {
+        self.start_actor(format!("the webhook {kind}"), async move {
             if let Err(error) = api.webhooks.receive(&signature, &payload).await {
                 return refusal(&error);
             }
@@ -402,42 +401,41 @@ impl World {
         .await;
     }
 
-    async fn timer(&mut self) {
-        let Some((order, _, number)) = self.any_order().await else {
+    async fn run_expiry_job(&mut self) {
+        let Some((order, _, number)) = self.choose_order().await else {
             return;
         };
         let shop = self.shop.clone();
-        self.begin_actor(
-            format!("the timer of order {number} goes off"),
-            async move { format!("{:?}", shop.orders.expire(order).await.ok()) },
-        )
+        self.start_actor(format!("the expiry job of order {number}"), async move {
+            format!("{:?}", shop.orders.expire(order).await.ok())
+        })
         .await;
     }
 
     async fn sweep(&mut self) {
         let shop = self.shop.clone();
-        self.begin_actor("the sweep".to_owned(), async move {
+        self.start_actor("the sweep".to_owned(), async move {
             outcome_of(shop.sweeper.sweep().await.map(|_| ()))
         })
         .await;
     }
 
-    async fn drive(&mut self) {
+    async fn run_engine(&mut self) {
         let rows = query("SELECT id FROM payments ORDER BY id")
             .fetch_all(self.db.reads())
             .await
             .unwrap();
         let ids: Vec<String> = rows.iter().map(|row| row.get("id")).collect();
-        let Some(id) = self.dice.pick(&ids) else {
+        let Some(id) = self.random.pick(&ids) else {
             return;
         };
         let payment: PaymentId = id.parse().unwrap();
         let shop = self.shop.clone();
-        let look = self.dice.percent(50);
-        self.begin_actor(
-            format!("somebody drives a payment, look: {look}"),
+        let read = self.random.percent(50);
+        self.start_actor(
+            format!("the engine runs for a payment, read: {read}"),
             async move {
-                if look {
+                if read {
                     outcome_of(shop.engine.refresh(payment).await.map(|_| ()))
                 } else {
                     outcome_of(shop.engine.drive(payment).await)
@@ -447,27 +445,27 @@ impl World {
         .await;
     }
 
-    fn process_dies(&mut self) {
+    fn kill_process(&mut self) {
         for actor in self.actors.drain(..) {
             self.trace
-                .push(format!("{} is cut off with its process", actor.name));
-            actor.cut_off();
+                .push(format!("{} is aborted with its process", actor.name));
+            actor.abort();
         }
-        if self.dice.percent(30) {
+        if self.random.percent(30) {
             // The batch stays open until it counts as abandoned.
             self.batch = None;
         }
     }
 
-    fn time_passes(&mut self) {
-        let seconds = [1, 20, 31, 65, 300, 841, 901, 962][self.dice.below(8)];
+    fn advance_time(&mut self) {
+        let seconds = [1, 20, 31, 65, 300, 841, 901, 962][self.random.below(8)];
         self.clock.advance(seconds);
         self.trace.push(format!("{seconds} seconds pass"));
     }
 
-    /// Buys a ticket without faults.
+    /// Stops the faults and buys a ticket.
     pub async fn buy_one(&mut self) {
-        self.line.mend();
+        self.gateway.stop_losses();
         let buyer = self.buyers[0].clone();
         let request = Reserve::Named(ReserveNamed {
             ticket_ids: vec![self.tickets[0]],
@@ -485,18 +483,18 @@ impl World {
         self.api.payments.pay(&buyer, pay).await.unwrap();
     }
 
-    /// Ends all faults, runs all actors to their end, and advances the time until nothing changes.
-    pub async fn come_to_rest(&mut self) {
-        self.line.mend();
+    /// Stops the faults, runs all actors to their end, and advances the clock until no work is pending.
+    pub async fn run_to_quiescence(&mut self) {
+        self.gateway.stop_losses();
         while !self.actors.is_empty() {
-            self.let_on(0).await;
+            self.resume_actor(0).await;
         }
         for _ in 0..40 {
             self.clock.advance(61);
             self.shop.sweeper.sweep().await.unwrap();
             self.shop.reconciler.reconcile().await.unwrap();
         }
-        self.abandoned_batches_are_deleted().await;
+        self.delete_abandoned_batches().await;
         let rows =
             query("SELECT status, COUNT(*) AS n FROM orders GROUP BY status ORDER BY status")
                 .fetch_all(self.db.reads())
@@ -510,9 +508,9 @@ impl World {
 
     /// Checks the invariants that always hold.
     pub async fn check_always(&self) -> Result<(), String> {
-        for (broken, sql) in UNSOUND {
-            if self.number(sql).await != 0 {
-                return Err(broken.to_owned());
+        for (violation, sql) in VIOLATIONS {
+            if self.query_number(sql).await != 0 {
+                return Err(violation.to_owned());
             }
         }
         order_steps::find_illegal(&self.db)
@@ -520,22 +518,22 @@ impl World {
             .map_or(Ok(()), Err)
     }
 
-    /// Checks the invariants of a world at rest.
-    pub async fn check_at_rest(&self) -> Result<(), String> {
+    /// Checks the invariants that hold once no work is pending.
+    pub async fn check_quiescent(&self) -> Result<(), String> {
         self.check_always().await?;
-        for (broken, sql) in [
+        for (violation, sql) in [
             (
-                "an order has not come to its end",
+                "an order is not in a final state",
                 "SELECT COUNT(*) AS n FROM orders WHERE status IN \
                  ('created', 'awaiting_payment', 'capturing', 'refunding')",
             ),
             (
-                "a call was never answered",
+                "a call is still pending",
                 "SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'",
             ),
         ] {
-            if self.number(sql).await != 0 {
-                return Err(broken.to_owned());
+            if self.query_number(sql).await != 0 {
+                return Err(violation.to_owned());
             }
         }
         let journal = self.double.journal();
@@ -544,13 +542,15 @@ impl World {
             .map(|line| line.amount_received - line.amount_refunded)
             .sum();
         let owed = format!("SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM ({OWED}) AS owed");
-        let owed = self.number(&owed).await;
+        let owed = self.query_number(&owed).await;
         if kept != owed {
-            return Err(format!("the bank and the orders differ: {kept} and {owed}"));
+            return Err(format!(
+                "the amounts at Stripe and of the orders differ: {kept} and {owed}"
+            ));
         }
         let mut lines = journal.iter();
         if let Some(line) = lines.find(|line| line.status == "requires_capture") {
-            return Err(format!("{} keeps an authorisation", line.id));
+            return Err(format!("{} is still authorised", line.id));
         }
         let now = self.clock.now();
         let report = audit(&self.db, Provider::Journal(journal), now).await;
@@ -569,20 +569,20 @@ impl World {
         done.await.unwrap();
     }
 
-    pub fn told(&self) -> String {
+    pub fn trace_text(&self) -> String {
         self.trace.join("\n")
     }
 
     pub async fn end(self) -> Vec<String> {
         for actor in self.actors {
-            actor.cut_off();
+            actor.abort();
         }
         self.db.close().await;
         self.database.drop().await;
         self.trace
     }
 
-    async fn number(&self, sql: &str) -> i64 {
+    async fn query_number(&self, sql: &str) -> i64 {
         let row = query(AssertSqlSafe(sql.to_owned()))
             .fetch_one(self.db.reads())
             .await;

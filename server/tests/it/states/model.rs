@@ -1,11 +1,11 @@
 //! The model of tickets, orders and payments.
 //!
-//! Owns the state that the shop must agree with. Has no HTTP, database or versions; time is whole seconds
-//! since the case began. The answers to requests are in `promise.rs`, the limits in `limits.rs`, and changes
+//! Owns the state that the shop must agree with. Has no HTTP, database or versions; time is in whole seconds
+//! since the start of the case. The answers to requests are in `answers.rs`, the limits in `limits.rs`, and changes
 //! made at Stripe in `elsewhere.rs`.
 
 use super::{
-    elsewhere::{Books, Elsewhere},
+    elsewhere::{Balances, ExternalChanges},
     limits::Limits,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,14 +40,14 @@ pub type Attempt = usize;
 #[derive(Debug, Clone)]
 pub struct Ticket {
     pub price: i64,
-    pub place: Place,
+    pub state: TicketState,
     /// Counts changes that prevent a revival: another hold, another price, a sale.
     pub changes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// For sale. Held by this order until the end of its hold, or longer if it has not been expired.
+pub enum TicketState {
+    /// For sale. Held by this order until the end of its hold, or until a lapsed order is expired.
     Listed(Option<Attempt>),
     Sold(Attempt),
     Withdrawn,
@@ -57,16 +57,16 @@ pub enum Place {
 pub struct Order {
     pub buyer: usize,
     pub lines: Vec<Line>,
-    pub state: State,
+    pub state: OrderState,
     pub created_at: i64,
     pub expires_at: i64,
     pub hold_until: i64,
     /// Whether the buyer has extended the hold.
     pub extended: bool,
     pub payment: Option<Payment>,
-    /// Number of cards tried, and of those declined immediately.
-    pub tried: u32,
-    pub declined: u32,
+    pub cards_tried: u32,
+    /// Number of cards that were declined immediately.
+    pub cards_declined: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -75,12 +75,12 @@ pub struct Line {
     pub price: i64,
     /// The ticket's change count when it was held.
     pub changes: u32,
-    /// While the order holds or owns the ticket.
+    /// Whether the order holds or owns the ticket.
     pub live: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum OrderState {
     Created,
     AwaitingPayment,
     Complete,
@@ -92,32 +92,32 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub begun_at: i64,
-    /// The state known to the shop.
-    pub paying: Paying,
-    /// The state at Stripe.
-    pub intent: Intent,
+    /// The state in the shop.
+    pub state: PaymentState,
+    /// The status at Stripe.
+    pub intent: IntentStatus,
     pub received: i64,
     /// Refunded amount at Stripe.
     pub refunded: i64,
     /// Refunded amount known to the shop.
-    pub booked: i64,
-    pub elsewhere: Elsewhere,
+    pub known_refunded: i64,
+    pub external_changes: ExternalChanges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paying {
+pub enum PaymentState {
     /// Another card may be tried.
     Open,
     RequiresAction,
     Captured,
-    /// To be voided; not sent to Stripe yet.
+    /// To be voided; the call to Stripe is pending.
     Voiding,
     Voided,
     Refunded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intent {
+pub enum IntentStatus {
     RequiresPaymentMethod,
     RequiresAction,
     RequiresCapture,
@@ -132,7 +132,10 @@ impl Order {
 
     /// Whether it is unpaid and neither expired nor cancelled.
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Created | State::AwaitingPayment)
+        matches!(
+            self.state,
+            OrderState::Created | OrderState::AwaitingPayment
+        )
     }
 }
 
@@ -146,8 +149,8 @@ pub struct World {
     /// Orders with payments, in the order in which these began.
     pub paid: Vec<Attempt>,
     pub limits: Limits,
-    pub books: Books,
-    /// Incidents.
+    pub balances: Balances,
+    /// The kinds of the incidents.
     pub incidents: Vec<&'static str>,
     /// Rare cases that were reached, for the test of the generated moves.
     pub marks: BTreeSet<&'static str>,
@@ -162,7 +165,7 @@ impl World {
             orders: BTreeMap::new(),
             paid: Vec::new(),
             limits: Limits::new(limits_on),
-            books: Books::default(),
+            balances: Balances::default(),
             incidents: Vec::new(),
             marks: BTreeSet::new(),
         };
@@ -175,7 +178,7 @@ impl World {
     pub fn list(&mut self, price: i64) {
         self.tickets.push(Ticket {
             price,
-            place: Place::Listed(None),
+            state: TicketState::Listed(None),
             changes: 0,
         });
     }
@@ -206,8 +209,8 @@ impl World {
 
     /// Seconds until this ticket is free; `None` if it is free or not for sale.
     pub fn held_for(&self, ticket: TicketNo) -> Option<i64> {
-        match self.tickets[ticket].place {
-            Place::Listed(Some(holder)) => {
+        match self.tickets[ticket].state {
+            TicketState::Listed(Some(holder)) => {
                 Some(self.order(holder).hold_until - self.now).filter(|left| *left > 0)
             }
             _ => None,
@@ -216,17 +219,17 @@ impl World {
 
     /// The lapsed order that still holds this ticket.
     pub fn lapsed_holder(&self, ticket: TicketNo) -> Option<Attempt> {
-        match self.tickets[ticket].place {
-            Place::Listed(holder) => holder.filter(|_| self.held_for(ticket).is_none()),
+        match self.tickets[ticket].state {
+            TicketState::Listed(holder) => holder.filter(|_| self.held_for(ticket).is_none()),
             _ => None,
         }
     }
 
-    /// The status that users see: a hold ends by the clock.
-    pub fn seen(&self, order: Attempt) -> State {
+    /// The status in answers: a hold ends by the clock.
+    pub fn reported_state(&self, order: Attempt) -> OrderState {
         let order = self.order(order);
         if order.is_open() && order.hold_until <= self.now {
-            State::Expired
+            OrderState::Expired
         } else {
             order.state
         }
@@ -237,8 +240,12 @@ impl World {
         let mut lines = Vec::new();
         for &number in tickets {
             let ticket = &mut self.tickets[number];
-            assert_eq!(ticket.place, Place::Listed(None), "the model holds twice");
-            ticket.place = Place::Listed(Some(attempt));
+            assert_eq!(
+                ticket.state,
+                TicketState::Listed(None),
+                "the ticket is already held"
+            );
+            ticket.state = TicketState::Listed(Some(attempt));
             ticket.changes += 1;
             lines.push(Line {
                 ticket: number,
@@ -251,42 +258,45 @@ impl World {
         let order = Order {
             buyer,
             lines,
-            state: State::Created,
+            state: OrderState::Created,
             created_at: self.now,
             expires_at,
             hold_until: expires_at,
             extended: false,
             payment: None,
-            tried: 0,
-            declined: 0,
+            cards_tried: 0,
+            cards_declined: 0,
         };
         self.orders.insert(attempt, order);
     }
 
     /// Expires the order if its hold has ended. Returns whether it was expired.
     pub fn expire(&mut self, order: Attempt) -> bool {
-        let due = self.order(order).is_open() && self.order(order).hold_until <= self.now;
-        if due {
-            self.lapsed_unpaid(order);
-            self.give_back(order, State::Expired);
+        let lapsed = self.order(order).is_open() && self.order(order).hold_until <= self.now;
+        if lapsed {
+            self.count_unpaid_expiry(order);
+            self.end_unpaid(order, OrderState::Expired);
         }
-        due
+        lapsed
     }
 
-    /// Ends an unpaid order: frees its tickets and voids its payment.
-    pub fn give_back(&mut self, order: Attempt, end: State) {
+    /// Ends an unpaid order: releases its tickets and voids its payment.
+    pub fn end_unpaid(&mut self, order: Attempt, end: OrderState) {
         for ticket in &mut self.tickets {
-            if ticket.place == Place::Listed(Some(order)) {
-                ticket.place = Place::Listed(None);
+            if ticket.state == TicketState::Listed(Some(order)) {
+                ticket.state = TicketState::Listed(None);
             }
         }
         let order = self.order_mut(order);
         order.state = end;
         order.lines.iter_mut().for_each(|line| line.live = false);
         if let Some(payment) = &mut order.payment
-            && matches!(payment.paying, Paying::Open | Paying::RequiresAction)
+            && matches!(
+                payment.state,
+                PaymentState::Open | PaymentState::RequiresAction
+            )
         {
-            payment.paying = Paying::Voiding;
+            payment.state = PaymentState::Voiding;
         }
     }
 
@@ -294,52 +304,55 @@ impl World {
     pub fn complete(&mut self, order: Attempt) {
         let paid = self.order_mut(order);
         let total = paid.total();
-        paid.state = State::Complete;
+        paid.state = OrderState::Complete;
         paid.lines.iter_mut().for_each(|line| line.live = true);
         let bought: Vec<TicketNo> = paid.lines.iter().map(|line| line.ticket).collect();
         let payment = self.payment_mut(order);
-        payment.paying = Paying::Captured;
-        payment.intent = Intent::Succeeded;
+        payment.state = PaymentState::Captured;
+        payment.intent = IntentStatus::Succeeded;
         payment.received = total;
-        self.books.at_stripe += total;
-        self.books.owed_to_seller += total;
-        self.paid_in_time(order);
+        self.balances.at_stripe += total;
+        self.balances.owed_to_seller += total;
+        self.reset_unpaid_expiries(order);
         for ticket in bought {
-            self.tickets[ticket].place = Place::Sold(order);
+            self.tickets[ticket].state = TicketState::Sold(order);
             self.tickets[ticket].changes += 1;
         }
     }
 
     /// The shop reads the state of the payment at Stripe and acts on it.
-    pub fn hear(&mut self, order: Attempt) {
+    pub fn read_intent(&mut self, order: Attempt) {
         let Some(payment) = self.payment(order) else {
             return;
         };
-        let waits = matches!(payment.paying, Paying::Open | Paying::RequiresAction);
+        let is_pending = matches!(
+            payment.state,
+            PaymentState::Open | PaymentState::RequiresAction
+        );
         match payment.intent {
-            Intent::RequiresPaymentMethod if waits => {
-                self.payment_mut(order).paying = Paying::Open;
+            IntentStatus::RequiresPaymentMethod if is_pending => {
+                self.payment_mut(order).state = PaymentState::Open;
             }
-            Intent::RequiresCapture if waits => self.authorised(order),
+            IntentStatus::RequiresCapture if is_pending => self.authorised(order),
             _ => {}
         }
         self.void(order);
     }
 
-    /// The card is authorised: charges it within the hold, or if the order can be revived.
+    /// The card is authorised: charges it within the hold or if the order can be revived, else voids the payment.
     fn authorised(&mut self, order: Attempt) {
-        let held = self.order(order).state == State::AwaitingPayment
+        let held = self.order(order).state == OrderState::AwaitingPayment
             && self.order(order).hold_until > self.now;
         if held {
             if self.order(order).expires_at <= self.now {
                 self.mark("completed within the grace");
             }
             self.complete(order);
-        } else if self.is_as_it_was(order) {
-            self.mark("revived before anybody expired it");
+        } else if self.can_be_revived(order) {
+            self.mark("revived before it was expired");
             self.complete(order);
         } else {
-            self.payment_mut(order).paying = Paying::Voiding;
+            self.payment_mut(order).state = PaymentState::Voiding;
         }
     }
 
@@ -348,12 +361,12 @@ impl World {
         let Some(payment) = self.payment(order) else {
             return;
         };
-        if payment.paying != Paying::Voiding {
+        if payment.state != PaymentState::Voiding {
             return;
         }
-        let authorised = payment.intent == Intent::RequiresCapture;
+        let authorised = payment.intent == IntentStatus::RequiresCapture;
         let too_old = self.now - payment.begun_at > self.rules.late;
-        if authorised && self.is_as_it_was(order) {
+        if authorised && self.can_be_revived(order) {
             self.mark("revived after it had expired");
             self.complete(order);
             return;
@@ -365,36 +378,36 @@ impl World {
             }
         }
         let payment = self.payment_mut(order);
-        payment.intent = Intent::Canceled;
-        payment.paying = Paying::Voided;
+        payment.intent = IntentStatus::Canceled;
+        payment.state = PaymentState::Voided;
     }
 
     /// Whether all tickets of an ended order are free and unchanged.
-    fn is_as_it_was(&self, order: Attempt) -> bool {
+    fn can_be_revived(&self, order: Attempt) -> bool {
         let begun_at = self.payment(order).map(|payment| payment.begun_at);
-        let untouched = |line: &Line| {
+        let is_unchanged = |line: &Line| {
             let ticket = &self.tickets[line.ticket];
-            let free = matches!(ticket.place, Place::Listed(holder) if holder.is_none_or(|by| by == order));
+            let free = matches!(ticket.state, TicketState::Listed(holder) if holder.is_none_or(|id| id == order));
             free && ticket.changes == line.changes
         };
-        self.seen(order) == State::Expired
+        self.reported_state(order) == OrderState::Expired
             && !self.is_over()
             && begun_at.is_some_and(|begun_at| self.now - begun_at <= self.rules.late)
-            && self.order(order).lines.iter().all(untouched)
+            && self.order(order).lines.iter().all(is_unchanged)
     }
 
-    /// The sweep: reads the payments of orders in their grace, expires due orders, then sends voids. Returns the
-    /// number of orders expired.
+    /// The sweep: reads the payments of orders in their grace, expires lapsed orders, then sends voids. Returns
+    /// the number of expired orders.
     pub fn sweep(&mut self) -> usize {
         for order in self.paid.clone() {
             let in_grace = |of: &Order| of.expires_at <= self.now && of.hold_until > self.now;
             let of = self.order(order);
-            if of.state == State::AwaitingPayment && in_grace(of) {
-                self.hear(order);
+            if of.state == OrderState::AwaitingPayment && in_grace(of) {
+                self.read_intent(order);
             }
         }
         let mut all: Vec<Attempt> = self.orders.keys().copied().collect();
-        // Oldest first: the order determines how long the buyer has to wait.
+        // Oldest first: the sequence determines how long the buyer has to wait.
         all.sort_by_key(|order| (self.order(*order).hold_until, *order));
         let expired = all.into_iter().filter(|order| self.expire(*order)).count();
         self.paid
@@ -404,16 +417,16 @@ impl World {
         expired
     }
 
-    /// Every webhook arrives, so the shop reads every payment.
-    pub fn webhooks(&mut self) {
+    /// Every webhook is delivered, so the shop reads every payment.
+    pub fn deliver_webhooks(&mut self) {
         for order in self.paid.clone() {
-            self.hear(order);
-            self.hear_from_elsewhere(order);
+            self.read_intent(order);
+            self.read_external_changes(order);
         }
     }
 
-    /// The amount captured at Stripe and not refunded.
-    pub fn money(&self) -> i64 {
+    /// The amount captured and not refunded at Stripe.
+    pub fn captured_amount(&self) -> i64 {
         let payments = self
             .orders
             .values()

@@ -1,38 +1,38 @@
 //! Generates the moves: all valid ones and some invalid ones, with higher weights for those that lead to
-//! critical cases. Time advances to just before, exactly at and just after every deadline.
+//! rare cases. The clock advances to just before, exactly at and just after every deadline.
 //!
 //! Moves refer to orders by attempt and to tickets by number, so that removing moves during shrinking does
 //! not change the meaning of the others.
 
 use super::{
-    elsewhere::Standing,
+    answers::Model,
+    elsewhere::DisputeState,
     model::{
-        Attempt, BUYERS, DAY, Intent, Paying, Payment, Place, Rules, SELLER, STARTS_AT, TicketNo,
-        World,
+        Attempt, BUYERS, DAY, IntentStatus, Payment, PaymentState, Rules, SELLER, STARTS_AT,
+        TicketNo, TicketState, World,
     },
-    promise::Model,
-    words::{Amount, Card, Move, Wanted},
+    words::{Amount, Card, Move, Selection},
 };
 use proptest::{prelude::*, sample, strategy::Union};
 use proptest_state_machine::ReferenceStateMachine;
 use std::marker::PhantomData;
 
-/// The seller lists new tickets up to this number.
+/// The seller lists new tickets up to this total number.
 const TICKETS_MAX: usize = 7;
 /// Few prices, so that tickets often cost the same.
 const PRICES: [i64; 4] = [900, 2500, 2501, 12_000];
 /// Amounts refunded at Stripe: part of a ticket, or the rest after another refund.
 const PARTS: [i64; 3] = [1, 900, 2500];
 
-/// The rules that a test assumes.
-pub trait Belief: 'static {
+/// The rules that a model assumes.
+pub trait AssumedRules: 'static {
     const RULES: Rules;
 }
 
-/// The actual rules.
-pub struct TheTruth;
+/// The rules of the shop.
+pub struct ActualRules;
 
-impl Belief for TheTruth {
+impl AssumedRules for ActualRules {
     const RULES: Rules = Rules {
         hold: 900,
         grace: 60,
@@ -42,10 +42,10 @@ impl Belief for TheTruth {
     };
 }
 
-/// The state machine that the shop must agree with.
-pub struct Promise<B>(PhantomData<B>);
+/// The reference state machine, with the assumed rules.
+pub struct ModelMachine<B>(PhantomData<B>);
 
-impl<B: Belief> ReferenceStateMachine for Promise<B> {
+impl<B: AssumedRules> ReferenceStateMachine for ModelMachine<B> {
     type State = Model;
     type Transition = Move;
 
@@ -60,8 +60,8 @@ impl<B: Belief> ReferenceStateMachine for Promise<B> {
         let world = &model.world;
         let mut moves = vec![
             (14, reserve(model)),
-            (4, Just(Move::WebhooksArrive).boxed()),
-            (10, pass(world)),
+            (4, Just(Move::DeliverWebhooks).boxed()),
+            (10, advance_time(world)),
             (3, Just(Move::Sweep).boxed()),
             (3, edit(world)),
             (1, withdraw(world)),
@@ -77,15 +77,15 @@ impl<B: Belief> ReferenceStateMachine for Promise<B> {
         if !model.attempts.is_empty() {
             moves.push((2, repeat(model)));
         }
-        moves.extend(of_orders(world));
-        moves.extend(of_payments(world));
-        moves.extend(refunds(world));
-        moves.extend(at_stripe(world));
+        moves.extend(order_moves(world));
+        moves.extend(payment_moves(world));
+        moves.extend(refund_moves(world));
+        moves.extend(stripe_moves(world));
         Union::new_weighted(moves).boxed()
     }
 
     fn preconditions(model: &Model, next: &Move) -> bool {
-        model.allows(next)
+        model.is_possible(next)
     }
 
     fn apply(mut model: Model, next: &Move) -> Model {
@@ -94,58 +94,59 @@ impl<B: Belief> ReferenceStateMachine for Promise<B> {
     }
 }
 
-fn some_of(all: impl Iterator<Item = usize>) -> Option<BoxedStrategy<usize>> {
+fn select_one(all: impl Iterator<Item = usize>) -> Option<BoxedStrategy<usize>> {
     let all: Vec<usize> = all.collect();
     (!all.is_empty()).then(|| sample::select(all).boxed())
 }
 
-/// Usually the owner, sometimes another user.
-fn mostly(owner: usize) -> BoxedStrategy<usize> {
+/// Usually the order's buyer or the seller, sometimes another user.
+fn usually(owner: usize) -> BoxedStrategy<usize> {
     prop_oneof![12 => Just(owner), 1 => 0..=SELLER].boxed()
 }
 
-fn wanted(tickets: usize) -> BoxedStrategy<Wanted> {
+fn selection(tickets: usize) -> BoxedStrategy<Selection> {
     let named = |count: usize| {
         sample::subsequence((0..tickets).collect::<Vec<_>>(), 1..=count).prop_shuffle()
     };
     prop_oneof![
-        3 => named(1).prop_map(Wanted::Named),
-        3 => named(3).prop_map(Wanted::Named),
-        3 => (1..=3_usize).prop_map(Wanted::Any),
+        3 => named(1).prop_map(Selection::Named),
+        3 => named(3).prop_map(Selection::Named),
+        3 => (1..=3_usize).prop_map(Selection::Any),
     ]
     .boxed()
 }
 
 fn reserve(model: &Model) -> BoxedStrategy<Move> {
     let attempt = model.attempts.keys().last().map_or(0, |last| last + 1);
-    let who = prop_oneof![15 => 0..BUYERS, 1 => Just(SELLER)];
-    (who, wanted(model.world.tickets.len()))
-        .prop_map(move |(who, wanted)| Move::Reserve {
+    let user = prop_oneof![15 => 0..BUYERS, 1 => Just(SELLER)];
+    (user, selection(model.world.tickets.len()))
+        .prop_map(move |(user, selection)| Move::Reserve {
             attempt,
-            who,
-            wanted,
+            user,
+            selection,
         })
         .boxed()
 }
 
 /// Usually with the same body.
 fn repeat(model: &Model) -> BoxedStrategy<Move> {
-    let kept = model
+    let stored_answers = model
         .attempts
         .iter()
-        .map(|(attempt, kept)| (*attempt, kept.wanted.clone()));
-    let kept: Vec<(Attempt, Wanted)> = kept.collect();
-    let other = prop_oneof![3 => Just(None), 1 => (1..=3_usize).prop_map(|n| Some(Wanted::Any(n)))];
-    (sample::select(kept), other)
+        .map(|(attempt, stored)| (*attempt, stored.selection.clone()));
+    let stored: Vec<(Attempt, Selection)> = stored_answers.collect();
+    let other =
+        prop_oneof![3 => Just(None), 1 => (1..=3_usize).prop_map(|n| Some(Selection::Any(n)))];
+    (sample::select(stored), other)
         .prop_map(|((attempt, same), other)| Move::Repeat {
             attempt,
-            wanted: other.unwrap_or(same),
+            selection: other.unwrap_or(same),
         })
         .boxed()
 }
 
-/// Advances to a deadline, give or take a second, or by an arbitrary time.
-fn pass(world: &World) -> BoxedStrategy<Move> {
+/// Advances the clock to a deadline, one second before or after it, or by an arbitrary time.
+fn advance_time(world: &World) -> BoxedStrategy<Move> {
     let mut ends = Vec::new();
     for order in world.orders.values().filter(|order| order.is_open()) {
         let nearly_over = order.expires_at - world.rules.hold / 3;
@@ -159,7 +160,8 @@ fn pass(world: &World) -> BoxedStrategy<Move> {
         .values()
         .filter_map(|order| order.payment.as_ref())
     {
-        if payment.paying == Paying::Voiding || payment.intent == Intent::RequiresCapture {
+        if payment.state == PaymentState::Voiding || payment.intent == IntentStatus::RequiresCapture
+        {
             late.extend([
                 payment.begun_at + world.rules.late,
                 payment.begun_at + world.rules.late + 1,
@@ -182,19 +184,19 @@ fn pass(world: &World) -> BoxedStrategy<Move> {
     passing.extend(ahead(ends).map(|ends| (60, ends)));
     passing.extend(ahead(late).map(|late| (3, late)));
     Union::new_weighted(passing)
-        .prop_map(|seconds| Move::Pass { seconds })
+        .prop_map(|seconds| Move::AdvanceTime { seconds })
         .boxed()
 }
 
-/// Paying, cancelling, timers.
-fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+/// Payments, cancellations, extensions and expiry jobs.
+fn order_moves(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let mut moves = Vec::new();
     let ids = |open: bool| {
         let orders = world
             .orders
             .iter()
             .filter(move |(_, order)| order.is_open() == open);
-        some_of(orders.map(|(id, _)| *id))
+        select_one(orders.map(|(id, _)| *id))
     };
     let buyers: Vec<(Attempt, usize)> = world
         .orders
@@ -205,57 +207,62 @@ fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
         buyers
             .iter()
             .find(|(id, _)| *id == order)
-            .map_or(0, |(_, who)| *who)
+            .map_or(0, |(_, user)| *user)
     };
     for (weight, orders) in [(8_u32, ids(true)), (1, ids(false))] {
         let Some(orders) = orders else { continue };
-        let cards = prop_oneof![3 => Just(Card::Good), 2 => Just(Card::Declined), 6 => Just(Card::AsksTheBank)];
+        let cards = prop_oneof![3 => Just(Card::Good), 2 => Just(Card::Declined), 6 => Just(Card::RequiresAction)];
         let by = owner.clone();
         let pay = (orders.clone(), cards).prop_flat_map(move |(order, card)| {
-            mostly(by(order)).prop_map(move |who| Move::Pay { order, who, card })
+            usually(by(order)).prop_map(move |user| Move::Pay { order, user, card })
         });
         let by = owner.clone();
-        let bad_cards = orders.clone().prop_flat_map(move |order| {
-            mostly(by(order)).prop_map(move |who| Move::PayBadCards { order, who })
+        let declined_cards = orders.clone().prop_flat_map(move |order| {
+            usually(by(order)).prop_map(move |user| Move::PayWithDeclinedCards { order, user })
         });
         let by = owner.clone();
         let cancel = orders.clone().prop_flat_map(move |order| {
-            mostly(by(order)).prop_map(move |who| Move::Cancel { order, who })
+            usually(by(order)).prop_map(move |user| Move::Cancel { order, user })
         });
         let by = owner.clone();
         let more_time = orders.clone().prop_flat_map(move |order| {
-            mostly(by(order)).prop_map(move |who| Move::MoreTime { order, who })
+            usually(by(order)).prop_map(move |user| Move::MoreTime { order, user })
         });
         moves.push((weight.div_ceil(4), more_time.boxed()));
         moves.push((weight * 2, pay.boxed()));
         if world.limits.on {
-            moves.push((weight.div_ceil(4), bad_cards.boxed()));
+            moves.push((weight.div_ceil(4), declined_cards.boxed()));
         }
         moves.push((weight.div_ceil(4), cancel.boxed()));
         moves.push((
             weight.div_ceil(2),
-            orders.prop_map(|order| Move::Timer { order }).boxed(),
+            orders
+                .prop_map(|order| Move::RunExpiryJob { order })
+                .boxed(),
         ));
     }
     moves
 }
 
-/// Actions of banks and of buyers waiting for a payment.
-fn of_payments(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+/// Answers of banks, and reads of payments.
+fn payment_moves(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let mut moves = Vec::new();
     let ids = |asks: bool| {
-        let asking = move |id: &Attempt| {
+        let is_asking = move |id: &Attempt| {
             let payment = world.payment(*id);
-            payment.is_some_and(|payment| (payment.intent == Intent::RequiresAction) == asks)
+            payment.is_some_and(|payment| (payment.intent == IntentStatus::RequiresAction) == asks)
         };
-        some_of(world.paid.iter().copied().filter(asking))
+        select_one(world.paid.iter().copied().filter(is_asking))
     };
     for (weight, orders) in [(8, ids(true)), (1, ids(false))] {
         let Some(orders) = orders else { continue };
-        let at_bank = (orders.clone(), prop::bool::weighted(0.8))
-            .prop_map(|(order, approves)| Move::AtBank { order, approves });
-        moves.push((weight, at_bank.boxed()));
-        moves.push((1, orders.prop_map(|order| Move::Look { order }).boxed()));
+        let answer_bank = (orders.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(order, approves)| Move::AnswerBank { order, approves });
+        moves.push((weight, answer_bank.boxed()));
+        moves.push((
+            1,
+            orders.prop_map(|order| Move::ReadPayment { order }).boxed(),
+        ));
     }
     moves
 }
@@ -281,47 +288,50 @@ fn withdraw(world: &World) -> BoxedStrategy<Move> {
 }
 
 /// Usually of sold tickets, sometimes of any.
-fn refunds(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+fn refund_moves(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let mut moves = Vec::new();
     let any: Vec<TicketNo> = (0..world.tickets.len()).collect();
-    let is_sold = |ticket: &TicketNo| matches!(world.tickets[*ticket].place, Place::Sold(_));
+    let is_sold = |ticket: &TicketNo| matches!(world.tickets[*ticket].state, TicketState::Sold(_));
     let sold: Vec<TicketNo> = any.iter().copied().filter(is_sold).collect();
     for (weight, of) in [(2, sold), (1, any)] {
         if of.is_empty() {
             continue;
         }
         let most = of.len().min(2);
-        let refund = (mostly(SELLER), sample::subsequence(of, 1..=most))
-            .prop_map(|(who, tickets)| Move::Refund { who, tickets });
+        let refund = (usually(SELLER), sample::subsequence(of, 1..=most))
+            .prop_map(|(user, tickets)| Move::Refund { user, tickets });
         moves.push((weight, refund.boxed()));
     }
-    if let Some(orders) = some_of(world.orders.keys().copied()) {
+    if let Some(orders) = select_one(world.orders.keys().copied()) {
         let refund =
-            (mostly(SELLER), orders).prop_map(|(who, order)| Move::RefundOrder { who, order });
+            (usually(SELLER), orders).prop_map(|(user, order)| Move::RefundOrder { user, order });
         moves.push((1, refund.boxed()));
     }
     moves
 }
 
 /// Refunds at Stripe, and disputes.
-fn at_stripe(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
-    let of = |wanted: fn(&Payment) -> bool| {
+fn stripe_moves(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+    let orders_with = |filter: fn(&Payment) -> bool| {
         let paid = world.paid.iter().copied();
-        some_of(paid.filter(|order| world.payment(*order).is_some_and(wanted)))
+        select_one(paid.filter(|order| world.payment(*order).is_some_and(filter)))
     };
     let mut moves = Vec::new();
-    let disputed = |payment: &Payment| {
-        let mut disputes = payment.elsewhere.disputes.iter();
-        disputes.any(|dispute| dispute.at_stripe == Standing::Open)
+    let is_disputed = |payment: &Payment| {
+        let mut disputes = payment.external_changes.disputes.iter();
+        disputes.any(|dispute| dispute.at_stripe == DisputeState::Open)
     };
-    if let Some(orders) = of(disputed) {
+    if let Some(orders) = orders_with(is_disputed) {
         let close = (orders, prop::bool::ANY);
         let close = close.prop_map(|(order, won)| Move::CloseDispute { order, won });
         moves.push((6, close.boxed()));
     }
     for (weight, orders) in [
-        (2, of(|payment| payment.refunded < payment.received)),
-        (1, some_of(world.paid.iter().copied())),
+        (
+            2,
+            orders_with(|payment| payment.refunded < payment.received),
+        ),
+        (1, select_one(world.paid.iter().copied())),
     ] {
         let Some(orders) = orders else { continue };
         let amount = prop_oneof![

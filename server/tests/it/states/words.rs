@@ -1,49 +1,49 @@
-//! The types shared by model and shop: moves and answers. Has no rules.
+//! The types that model and shop share: moves and answers. Contains no rules.
 
-use super::model::{Attempt, State, TicketNo};
+use super::model::{Attempt, OrderState, TicketNo};
 use std::{collections::BTreeSet, fmt};
 
-/// One action of a user, a bank or time.
+/// One action of a user or a bank, one run of a periodic task, or an advance of the clock.
 #[derive(Debug, Clone)]
 pub enum Move {
     Reserve {
         attempt: Attempt,
-        who: usize,
-        wanted: Wanted,
+        user: usize,
+        selection: Selection,
     },
-    /// The same Idempotency-Key again, perhaps with another body.
+    /// Reserves again with the same Idempotency-Key, perhaps with another body.
     Repeat {
         attempt: Attempt,
-        wanted: Wanted,
+        selection: Selection,
     },
     Pay {
         order: Attempt,
-        who: usize,
+        user: usize,
         card: Card,
     },
-    AtBank {
+    AnswerBank {
         order: Attempt,
         approves: bool,
     },
-    WebhooksArrive,
-    /// The buyer's page reads the status of the payment.
-    Look {
+    DeliverWebhooks,
+    /// The buyer reads the payment.
+    ReadPayment {
         order: Attempt,
     },
     Cancel {
         order: Attempt,
-        who: usize,
+        user: usize,
     },
     MoreTime {
         order: Attempt,
-        who: usize,
+        user: usize,
     },
-    Pass {
+    AdvanceTime {
         seconds: i64,
     },
     Sweep,
     /// The order's expiry job runs, on time or not.
-    Timer {
+    RunExpiryJob {
         order: Attempt,
     },
     List {
@@ -58,19 +58,19 @@ pub enum Move {
         ticket: TicketNo,
     },
     Refund {
-        who: usize,
+        user: usize,
         tickets: Vec<TicketNo>,
     },
     RefundOrder {
-        who: usize,
+        user: usize,
         order: Attempt,
     },
     /// Tries five cards in a row that are declined.
-    PayBadCards {
+    PayWithDeclinedCards {
         order: Attempt,
-        who: usize,
+        user: usize,
     },
-    /// In Stripe's Dashboard.
+    /// A refund in Stripe's Dashboard.
     RefundAtStripe {
         order: Attempt,
         amount: Amount,
@@ -86,24 +86,24 @@ pub enum Move {
     },
 }
 
-/// Number of cards that [`Move::PayBadCards`] tries.
-pub const BAD_CARDS: usize = 5;
+/// Number of cards that [`Move::PayWithDeclinedCards`] tries.
+pub const DECLINED_CARDS: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
-    /// All that is left.
+    /// The whole remaining amount.
     All,
     Part(i64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Selection {
     Named(Vec<TicketNo>),
     Any(usize),
 }
 
-impl Wanted {
-    /// The order in which tickets are named does not matter.
+impl Selection {
+    /// The same selection with its tickets in order.
     pub fn sorted(&self) -> Self {
         let mut sorted = self.clone();
         if let Self::Named(named) = &mut sorted {
@@ -117,14 +117,14 @@ impl Wanted {
 pub enum Card {
     Good,
     Declined,
-    AsksTheBank,
+    RequiresAction,
 }
 
 /// The expected result of a move.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// No result.
-    Silence,
+    Nothing,
     /// An order, as it was at that time.
     Order {
         http: u16,
@@ -146,15 +146,16 @@ pub enum Answer {
         status: &'static str,
         amount: i64,
     },
-    /// A ticket at this price.
+    /// A ticket with this price.
     Ticket {
         http: u16,
         price: i64,
     },
     /// 204.
-    Gone,
-    /// Whether it had an effect.
-    Did(bool),
+    NoContent,
+    /// Whether the move had an effect.
+    Effect(bool),
+    /// The number of orders that the sweep expired.
     Swept(usize),
 }
 
@@ -162,7 +163,7 @@ impl fmt::Display for Answer {
     /// The format in which `shop.rs` prints answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silence => f.write_str("nothing"),
+            Self::Nothing => f.write_str("nothing"),
             Self::Order {
                 http,
                 order,
@@ -187,21 +188,21 @@ impl fmt::Display for Answer {
             }
             Self::Refund { status, amount } => write!(f, "201 refund {status} {amount}"),
             Self::Ticket { http, price } => write!(f, "{http} ticket {price}"),
-            Self::Gone => f.write_str("204"),
-            Self::Did(did) => write!(f, "did {did}"),
+            Self::NoContent => f.write_str("204"),
+            Self::Effect(did) => write!(f, "did {did}"),
             Self::Swept(orders) => write!(f, "swept {orders}"),
         }
     }
 }
 
-/// The name in the API.
-pub fn name(state: State) -> &'static str {
+/// The name of an order's state in the API.
+pub fn name(state: OrderState) -> &'static str {
     match state {
-        State::Created => "created",
-        State::AwaitingPayment => "awaiting_payment",
-        State::Complete => "complete",
-        State::Expired => "expired",
-        State::Cancelled => "cancelled",
-        State::Refunded => "refunded",
+        OrderState::Created => "created",
+        OrderState::AwaitingPayment => "awaiting_payment",
+        OrderState::Complete => "complete",
+        OrderState::Expired => "expired",
+        OrderState::Cancelled => "cancelled",
+        OrderState::Refunded => "refunded",
     }
 }

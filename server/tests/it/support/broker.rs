@@ -62,7 +62,7 @@ impl Broker {
         self.folder.path().join("nats.conf")
     }
 
-    /// Starts it with its existing data.
+    /// Starts the server with its existing data.
     pub async fn go_on(&mut self) {
         let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
         let mut command = Command::new(program);
@@ -83,12 +83,15 @@ impl Broker {
             .await
             .is_err()
         {
-            assert!(began.elapsed() < START_TIMEOUT, "NATS does not answer");
+            assert!(
+                began.elapsed() < START_TIMEOUT,
+                "NATS accepts no connection"
+            );
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();

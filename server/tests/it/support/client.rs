@@ -1,4 +1,4 @@
-//! An HTTP client of one user: keeps cookies, sends JSON, and asserts on responses.
+//! An HTTP client of one user: stores cookies, sends JSON, and asserts on responses.
 
 use super::described::assert_described;
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -63,12 +63,12 @@ impl Answer {
     pub fn invalid(self, field: &str) {
         let text = self.text.clone();
         let body = self.refused(400, "invalid");
-        let named = body["errors"].as_array().is_some_and(|errors| {
+        let has_field = body["errors"].as_array().is_some_and(|errors| {
             errors.iter().any(|error| {
                 error["field"] == field && error["message"].as_str().is_some_and(|m| !m.is_empty())
             })
         });
-        assert!(named, "nothing is said of {field}: {text}");
+        assert!(has_field, "no error of the field {field}: {text}");
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -78,8 +78,8 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The requested delay if the server was too busy. That is documented behaviour, so no test may count it as a
-    /// failure.
+    /// The requested delay if the server was too busy. That is documented behaviour, so tests must not treat it as
+    /// a failure.
     pub fn asks_to_wait(&self) -> Option<Duration> {
         if self.status != 503 || self.body["code"] != "unavailable" {
             return None;
@@ -146,7 +146,7 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
-    /// The same user with the same cookies at another process.
+    /// The same user with the same cookies, with requests to another process.
     pub fn at(&self, base: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -321,7 +321,10 @@ impl Client {
         };
         let began = Instant::now();
         while payment["status"] == "processing" {
-            assert!(began.elapsed() < PATIENCE, "it does not end: {payment}");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "the payment is still processing: {payment}"
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
             payment = self.get(&path("payments", &payment)).await.expect(200);
         }
@@ -341,10 +344,10 @@ impl Client {
 
     /// The entries of an order's timeline.
     pub async fn timeline(&self, order: &Value) -> Vec<String> {
-        let told = self
+        let answer = self
             .get(&format!("{}/timeline", path("orders", order)))
             .await;
-        let moments = told.expect(200)["moments"].as_array().unwrap().clone();
+        let moments = answer.expect(200)["moments"].as_array().unwrap().clone();
         moments
             .iter()
             .map(|moment| moment["what"].as_str().unwrap().to_owned())

@@ -6,15 +6,15 @@ use tokio::sync::OnceCell;
 
 const FILE: &str = "stagedoor.db";
 
-/// The database's URL and what to remove after the test.
+/// A database, which is removed after the test.
 pub struct Database {
     pub url: String,
-    what: What,
+    storage: Storage,
 }
 
-enum What {
+enum Storage {
     Folder(#[expect(dead_code, reason = "deleted on drop")] tempfile::TempDir),
-    Schema {
+    OnServer {
         server: String,
         name: String,
     },
@@ -23,17 +23,17 @@ enum What {
 }
 
 impl Database {
-    /// An empty one.
+    /// An empty SQLite database.
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join(FILE).display());
         Self {
             url,
-            what: What::Folder(folder),
+            storage: Storage::Folder(folder),
         }
     }
 
-    /// With all tables: a copy of one that was migrated once for the whole run.
+    /// A SQLite database with all tables: a copy of one that is migrated once per run.
     pub async fn migrated_sqlite() -> Self {
         static MIGRATED: OnceCell<Vec<u8>> = OnceCell::const_new();
         let migrated = MIGRATED.get_or_init(async || {
@@ -50,13 +50,13 @@ impl Database {
         self.url.strip_prefix("sqlite://").unwrap()
     }
 
-    /// An empty one. Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server on which databases
-    /// can be created.
+    /// An empty PostgreSQL database. Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server on
+    /// which databases can be created.
     pub async fn postgres() -> Self {
         Self::on_postgres("").await
     }
 
-    /// With all tables: a copy of one that was migrated once for the whole run, and stays on the server.
+    /// A PostgreSQL database with all tables: a copy of one that is migrated once per run and stays on the server.
     pub async fn migrated_postgres() -> Self {
         static MIGRATED: OnceCell<String> = OnceCell::const_new();
         let migrated = MIGRATED.get_or_init(async || {
@@ -71,11 +71,11 @@ impl Database {
         let server = std::env::var("TEST_POSTGRES_URL")
             .expect("TEST_POSTGRES_URL is not set: run the tests by `make unit`");
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
-        on(&server, &format!("CREATE DATABASE {name} {options}")).await;
+        execute(&server, &format!("CREATE DATABASE {name} {options}")).await;
         let (host, _) = server.rsplit_once('/').unwrap();
         Self {
             url: format!("{host}/{name}"),
-            what: What::Schema { server, name },
+            storage: Storage::OnServer { server, name },
         }
     }
 
@@ -83,18 +83,18 @@ impl Database {
     pub fn shared(&self) -> Self {
         Self {
             url: self.url.clone(),
-            what: What::Shared,
+            storage: Storage::Shared,
         }
     }
 
     pub async fn drop(self) {
-        if let What::Schema { server, name } = self.what {
-            on(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        if let Storage::OnServer { server, name } = self.storage {
+            execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
 }
 
-async fn on(server: &str, sql: &str) {
+async fn execute(server: &str, sql: &str) {
     sqlx::any::install_default_drivers();
     let mut conn = AnyConnection::connect(server).await.unwrap();
     sqlx::query(AssertSqlSafe(sql.to_owned()))

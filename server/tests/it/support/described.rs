@@ -29,35 +29,38 @@ fn paths() -> &'static Map<String, Value> {
 }
 
 /// Asserts that the document describes this status, if it has the operation.
-pub fn assert_described(method: &str, asked: &str, answer: &Answer) {
-    let asked = asked.split('?').next().unwrap();
+pub fn assert_described(method: &str, requested: &str, answer: &Answer) {
+    let requested = requested.split('?').next().unwrap();
     // Prefers the path with the fewest placeholders: `/api/tickets/batch` is not a ticket.
-    let fitting = paths().iter().filter(|(path, _)| fits(path, asked));
-    let found = fitting.min_by_key(|(path, _)| path.matches('{').count());
+    let matching = paths()
+        .iter()
+        .filter(|(path, _)| matches_path(path, requested));
+    let found = matching.min_by_key(|(path, _)| path.matches('{').count());
     let Some((path, item)) = found else {
         return;
     };
-    let says = &item[method.to_ascii_lowercase()];
+    let description = &item[method.to_ascii_lowercase()];
     let status = answer.status.to_string();
-    let described = if says.is_null() {
+    let described = if description.is_null() {
         // The statuses that every request can get, and 405.
         ["403", "405", "413", "429", "500", "503"].contains(&status.as_str())
     } else {
-        says["responses"].get(&status).is_some()
+        description["responses"].get(&status).is_some()
     };
     assert!(
         described,
-        "{method} {path} answered {status}, of which /api/openapi.json says nothing: {}",
+        "{method} {path} answered {status}, which /api/openapi.json does not describe: {}",
         answer.text
     );
 }
 
-fn fits(path: &str, asked: &str) -> bool {
-    let (mut steps, mut given) = (path.split('/'), asked.split('/'));
+fn matches_path(path: &str, requested: &str) -> bool {
+    let (mut expected, mut actual) = (path.split('/'), requested.split('/'));
     loop {
-        match (steps.next(), given.next()) {
+        match (expected.next(), actual.next()) {
             (None, None) => return true,
-            (Some(step), Some(given)) if step == given || step.starts_with('{') => {}
+            (Some(expected_part), Some(actual))
+                if expected_part == actual || expected_part.starts_with('{') => {}
             _ => return false,
         }
     }

@@ -5,10 +5,12 @@ use serde_json::Value;
 use stripe_double::{Fault, FaultKind};
 
 impl App {
+    /// Every call to Stripe is reset before it has an effect.
     pub fn stripe_is_away(&self) {
         self.fault("*", FaultKind::ResetBefore, 1_000);
     }
 
+    /// Ends all faults.
     pub fn stripe_is_back(&self) {
         self.double.clear_faults();
     }
@@ -43,7 +45,7 @@ impl App {
         self.fault(call, FaultKind::ErrorInstead, times);
     }
 
-    /// The next webhook delivery has this fault.
+    /// The next webhook delivery has the fault `how`.
     pub fn webhooks_go_wrong(&self, how: &str) {
         let kind = serde_json::from_value(Value::from(how)).unwrap();
         self.fault("webhooks", kind, 1);

@@ -1,5 +1,5 @@
 //! A whole shop for each test, with its own database, Stripe double and manual clock, over real HTTP. Only Stripe
-//! and time are simulated.
+//! and the clock are simulated.
 
 pub mod broker;
 pub mod client;
@@ -50,7 +50,7 @@ pub use client::{Answer, Client, path};
 pub use seed::seeded;
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
-/// The most event streams from one address, once limits are on.
+/// Maximum number of event streams from one address, once limits are on.
 pub const LISTENERS_PER_NETWORK: usize = 20;
 
 /// A running shop.
@@ -102,19 +102,19 @@ macro_rules! on_both_engines {
         mod $name {
             use super::*;
 
-            async fn story($app: &App) $body
+            async fn scenario($app: &App) $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 let app = App::on_sqlite().await;
-                story(&app).await;
+                scenario(&app).await;
                 app.close().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
                 let app = App::on_postgres().await;
-                story(&app).await;
+                scenario(&app).await;
                 app.close().await;
             }
         }
@@ -149,26 +149,26 @@ impl App {
         Self::start_behind(database, jobs, None).await
     }
 
-    /// As [`App::start_with`], with this proxy before Stripe.
-    pub async fn start_behind(database: Database, jobs: Jobs, line: Option<&Proxy>) -> Self {
-        Self::start_limited(database, jobs, line, HoldLimits::default()).await
+    /// As [`App::start_with`], with this proxy in front of Stripe.
+    pub async fn start_behind(database: Database, jobs: Jobs, proxy: Option<&Proxy>) -> Self {
+        Self::start_limited(database, jobs, proxy, HoldLimits::default()).await
     }
 
     /// With these hold limits, which apply once limits are on.
     pub async fn start_limited(
         database: Database,
         jobs: Jobs,
-        line: Option<&Proxy>,
+        proxy: Option<&Proxy>,
         hold_limits: HoldLimits,
     ) -> Self {
-        Self::start_as(database, jobs, line, hold_limits, Operators::default()).await
+        Self::start_as(database, jobs, proxy, hold_limits, Operators::default()).await
     }
 
-    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
+    #[expect(clippy::too_many_lines, reason = "assembles a whole shop")]
     async fn start_as(
         database: Database,
         jobs: Jobs,
-        line: Option<&Proxy>,
+        proxy: Option<&Proxy>,
         hold_limits: HoldLimits,
         operators: Operators,
     ) -> Self {
@@ -185,7 +185,7 @@ impl App {
         let (stripe_url, stripe) = listen().await;
         let stripe_api = double.api_router();
         servers.spawn(async move { axum::serve(stripe, stripe_api).await.unwrap() });
-        let stripe_url = line.map_or(stripe_url.clone(), |line| line.in_front_of(&stripe_url));
+        let stripe_url = proxy.map_or(stripe_url.clone(), |proxy| proxy.in_front_of(&stripe_url));
 
         let (base, listener) = listen().await;
         double.set_browser_url(&format!("{base}/stripe-double"));
@@ -261,7 +261,7 @@ impl App {
         }
     }
 
-    /// Another process of the same shop, which shares this Redis.
+    /// Starts another process of the same shop, which uses this Redis.
     pub async fn beside(&self, redis: &str) -> Self {
         Self::start_with(self.database.shared(), Jobs::InRedis(redis.to_owned())).await
     }
@@ -298,12 +298,12 @@ impl App {
         self.sweeper.sweep().await.unwrap()
     }
 
-    /// Releases ended orders from hold limits, as the hourly task does.
+    /// Removes ended orders from the hold limits, as the hourly task does.
     pub async fn release_ended(&self) -> usize {
         self.orders.release_ended().await.unwrap()
     }
 
-    /// Advances time until all leases and back-offs have ended and no call is pending.
+    /// Advances the clock beyond leases and back-offs until no call is pending.
     pub async fn settle(&self) {
         for _ in 0..20 {
             if self.engine.drain().await.unwrap() == 0 && self.effects_pending().await == 0 {
@@ -311,7 +311,7 @@ impl App {
             }
             self.clock.advance(61);
         }
-        panic!("the payments do not settle");
+        panic!("calls to Stripe are still pending");
     }
 
     async fn effects_pending(&self) -> i64 {
@@ -319,16 +319,16 @@ impl App {
             .await
     }
 
-    /// Delivers the double's webhooks, and processes them.
+    /// Delivers the Stripe double's webhooks, and processes them.
     pub async fn webhooks_arrive(&self) {
-        let taken = async {
+        let delivered = async {
             // Deliveries run only here, so that each test decides when.
             tokio::select! {
                 () = self.double.clone().run_webhooks() => {}
                 () = self.double.webhooks_taken() => {}
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), taken)
+        tokio::time::timeout(std::time::Duration::from_secs(20), delivered)
             .await
             .unwrap();
         self.engine.drain().await.unwrap();
@@ -406,7 +406,7 @@ impl App {
         self.write_sql(copy, id).await;
     }
 
-    /// Repeats the call that created this payment, under another key. Returns the new intent's id.
+    /// Repeats the call that created this payment, with another idempotency key. Returns the new intent's id.
     pub async fn reaches_stripe_after_all(&self, order: &Value, payment: &Value) -> String {
         let create = CreateIntent {
             amount_minor: MinorUnits::new(order["totalMinor"].as_i64().unwrap()),
@@ -506,7 +506,7 @@ impl App {
             .await
     }
 
-    /// Waits until the statement's count is not zero.
+    /// Waits until the number that the statement returns is not zero.
     pub async fn until_found(&self, sql: &str) {
         while self.number(sql).await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -520,7 +520,7 @@ impl App {
         .await
     }
 
-    /// Type and version of what was told of this aggregate.
+    /// Type and version of the domain events of this aggregate.
     pub async fn events_of(&self, of: &Value) -> Vec<(String, i64)> {
         let sql = "SELECT type, version FROM outbox WHERE aggregate_id = $1 ORDER BY version";
         let rows = sqlx::query(sql)
@@ -538,8 +538,8 @@ impl App {
         sound::assert_versions_without_gaps(self.db.reads()).await;
     }
 
-    /// What must hold whatever has happened: no ticket in two live orders, paid orders own their
-    /// tickets and are charged once, nothing is charged without one, versions run on.
+    /// Asserts the invariants that hold after any scenario: no ticket is in two live orders, complete orders own
+    /// their tickets and are charged once, nothing else is charged, and versions have no gaps.
     pub async fn assert_sound(&self) {
         self.settle().await;
         sound::assert_tables(self.db.reads()).await;

@@ -1,6 +1,5 @@
-//! Records every change of an order's state, and checks it against the table of transitions.
-//!
-//! Only on SQLite, by a trigger, which records every write.
+//! Records every change of an order's state by a trigger, and checks it against the table of transitions. Only on
+//! SQLite.
 
 use platform::db::{Db, Engine};
 use shop::orders::state::{State, has_transition};
@@ -26,7 +25,7 @@ pub async fn watch(db: &Db) {
     }
 }
 
-/// The first recorded change that no transition allows. `None` on PostgreSQL.
+/// A recorded change that no transition allows. Always `None` on PostgreSQL.
 pub async fn find_illegal(db: &Db) -> Option<String> {
     if db.engine() != Engine::Sqlite {
         return None;
@@ -38,6 +37,6 @@ pub async fn find_illegal(db: &Db) -> Option<String> {
     rows.iter().find_map(|row| {
         let state = |column: &str| row.get::<String, _>(column).parse::<State>().unwrap();
         let (was, became) = (state("was"), state("became"));
-        (!has_transition(was, became)).then(|| format!("an order went from {was} to {became}"))
+        (!has_transition(was, became)).then(|| format!("an order changed from {was} to {became}"))
     })
 }

@@ -1,4 +1,4 @@
-//! Users of a test's shop, and direct changes of their accounts in the database.
+//! Creates users of a test's shop, and changes their data directly in the database.
 
 use super::{App, Client, Jobs};
 use shop::{accounts::Operators, orders::HoldLimits};
@@ -24,7 +24,7 @@ impl App {
         Client::sign_up(&self.base, name).await
     }
 
-    /// Sets a user's address and its key, as an earlier version computed it.
+    /// Sets a user's address and its key, which earlier versions computed differently.
     pub async fn set_email(&self, user: &Client, email: &str, key: &str) {
         let (id, email, key) = (user.id.clone(), email.to_owned(), key.to_owned());
         self.db
@@ -39,14 +39,14 @@ impl App {
             .unwrap();
     }
 
-    /// Makes this user an operator, as the command does.
+    /// Makes this user an operator, as the command `operator` does.
     pub async fn make_operator(&self, user: &Client) {
         let id = user.id.clone();
         self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
             .await;
     }
 
-    /// Another process of the same shop that requires a second factor of operators.
+    /// Starts another process of the same shop that requires a second factor of operators.
     pub async fn strict(&self) -> Self {
         let operators = Operators {
             need_second_factor: true,
@@ -69,6 +69,7 @@ impl App {
         self.write_sql(update, earlier.to_string()).await;
     }
 
+    /// Backdates the entries of the ledger.
     pub async fn sales_were_days_ago(&self, days: i64) {
         let earlier = days * 24 * 3600 * 1_000_000;
         let update = "UPDATE ledger SET created_at = created_at - CAST($1 AS BIGINT)";
@@ -114,7 +115,7 @@ impl App {
         Client::new_from(&self.base, Some(address.into()))
     }
 
-    /// Sets a user's password hash, as of an earlier version.
+    /// Sets a user's password hash, which earlier versions computed differently.
     pub async fn set_password_hash(&self, user: &Client, hash: &str) {
         let (id, hash) = (user.id.clone(), hash.to_owned());
         self.db

@@ -1,4 +1,4 @@
-//! A TCP proxy that can delay, hold back, cut or reset connections. Knows no protocol.
+//! A TCP proxy that can delay or hold back data, and cut or reset connections. Independent of the protocol.
 
 use std::{
     io,
@@ -19,17 +19,17 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How the proxy treats data.
+/// The mode of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
     Passes,
-    /// Each piece arrives after this delay.
+    /// Each read is forwarded after this delay.
     Delays(Duration),
-    /// Connections are accepted, but data is held back until the mode changes: a silent server.
+    /// Connections are accepted, but no data is forwarded until the mode changes, as by a server that hangs.
     Swallows,
     /// Each connection is reset after this many bytes in both directions together.
     CutsAfter(usize),
-    /// Open connections are reset now, new ones on connecting.
+    /// Open connections are reset immediately, new ones when they are accepted.
     Resets,
 }
 
@@ -41,7 +41,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    leads_to: Mutex<Option<String>>,
+    target: Mutex<Option<String>>,
     line: watch::Sender<Line>,
     /// Counts the resets of all open connections.
     resets: watch::Sender<u64>,
@@ -58,17 +58,17 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            leads_to: Mutex::new(None),
+            target: Mutex::new(None),
             line: watch::Sender::new(Line::Passes),
             resets: watch::Sender::new(0),
         });
         let mut accepting = JoinSet::new();
-        let carriers = shared.clone();
+        let connection_shared = shared.clone();
         accepting.spawn(async move {
-            // Ends with this task, and so with the proxy.
+            // Dropped with this task, and so with the proxy: this closes the connections.
             let mut open = JoinSet::new();
             while let Ok((caller, _)) = listener.accept().await {
-                open.spawn(carry(carriers.clone(), caller));
+                open.spawn(forward_connection(connection_shared.clone(), caller));
                 while open.try_join_next().is_some() {}
             }
         });
@@ -84,7 +84,7 @@ impl Proxy {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        *self.shared.leads_to.lock().unwrap() = Some(host.to_owned());
+        *self.shared.target.lock().unwrap() = Some(host.to_owned());
         let at = if user.is_empty() { "" } else { "@" };
         format!("{scheme}://{user}{at}{}{path}", self.address)
     }
@@ -102,25 +102,25 @@ impl Proxy {
     }
 }
 
-async fn carry(shared: Arc<Shared>, mut caller: TcpStream) {
+async fn forward_connection(shared: Arc<Shared>, mut caller: TcpStream) {
     let mut resets = shared.resets.subscribe();
     if *shared.line.borrow() == Line::Resets {
         let _ = caller.set_zero_linger();
         return;
     }
-    shared.while_it_swallows().await;
-    let leads_to = shared.leads_to.lock().unwrap().clone().unwrap();
-    let Ok(mut callee) = TcpStream::connect(leads_to).await else {
+    shared.wait_while_swallowing().await;
+    let target = shared.target.lock().unwrap().clone().unwrap();
+    let Ok(mut callee) = TcpStream::connect(target).await else {
         return;
     };
-    let carried = AtomicUsize::new(0);
+    let forwarded = AtomicUsize::new(0);
     let end = {
         let (from_caller, to_caller) = caller.split();
         let (from_callee, to_callee) = callee.split();
         let both = async {
             tokio::try_join!(
-                pump(&shared, &carried, from_caller, to_callee),
-                pump(&shared, &carried, from_callee, to_caller),
+                forward(&shared, &forwarded, from_caller, to_callee),
+                forward(&shared, &forwarded, from_callee, to_caller),
             )
         };
         tokio::select! {
@@ -138,39 +138,39 @@ async fn carry(shared: Arc<Shared>, mut caller: TcpStream) {
 }
 
 /// Forwards one direction until its sender closes it.
-async fn pump(
+async fn forward(
     shared: &Shared,
-    carried: &AtomicUsize,
+    forwarded: &AtomicUsize,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
 ) -> Result<(), End> {
     let closed = |_: io::Error| End::Closed;
-    let mut piece = vec![0; 16 * 1024];
+    let mut data = vec![0; 16 * 1024];
     loop {
-        let length = from.read(&mut piece).await.map_err(closed)?;
-        shared.while_it_swallows().await;
+        let length = from.read(&mut data).await.map_err(closed)?;
+        shared.wait_while_swallowing().await;
         if length == 0 {
             return to.shutdown().await.map_err(closed);
         }
-        let before = carried.fetch_add(length, Ordering::SeqCst);
+        let before = forwarded.fetch_add(length, Ordering::SeqCst);
         let line = *shared.line.borrow();
         match line {
-            Line::Delays(pause) => tokio::time::sleep(pause).await,
-            Line::CutsAfter(most) if before + length > most => {
-                let last = most.saturating_sub(before);
-                to.write_all(&piece[..last]).await.map_err(closed)?;
+            Line::Delays(delay) => tokio::time::sleep(delay).await,
+            Line::CutsAfter(limit) if before + length > limit => {
+                let last = limit.saturating_sub(before);
+                to.write_all(&data[..last]).await.map_err(closed)?;
                 return Err(End::Cut);
             }
             _ => {}
         }
-        to.write_all(&piece[..length]).await.map_err(closed)?;
+        to.write_all(&data[..length]).await.map_err(closed)?;
     }
 }
 
 impl Shared {
-    async fn while_it_swallows(&self) {
+    async fn wait_while_swallowing(&self) {
         let mut line = self.line.subscribe();
-        // Cannot fail, because we hold the sender.
+        // Cannot fail, because `self` owns the sender.
         let _ = line.wait_for(|line| *line != Line::Swallows).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use rand::{SeedableRng, rngs::StdRng};
 
-/// A generator whose seed is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
+/// A random number generator whose seed is printed. `STAGEDOOR_TEST_SEED` sets the seed, to repeat a run.
 pub fn seeded() -> StdRng {
     let set = std::env::var("STAGEDOOR_TEST_SEED").unwrap_or_default();
     let seed = match set.as_str() {

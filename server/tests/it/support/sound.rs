@@ -1,13 +1,13 @@
-//! Invariants of a shop's tables, and of the bank's journal compared with them. Reads and asserts only; needs no
-//! running shop.
+//! Invariants of a shop's tables, and of Stripe's journal compared with them. Only reads the database and needs
+//! no running shop.
 
 use model::charges::from_provider;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 use stripe_double::JournalLine;
 
-/// Violations of invariants once payments have settled, each with the query that counts it.
-pub const UNSOUND: [(&str, &str); 10] = [
+/// The violations of invariants that must not exist, each with the query that counts them.
+pub const VIOLATIONS: [(&str, &str); 10] = [
     (
         "a ticket of an unpublished batch is held or sold",
         "SELECT COUNT(*) AS n FROM tickets t JOIN listing_batches b ON b.id = t.batch_id \
@@ -31,30 +31,30 @@ pub const UNSOUND: [(&str, &str); 10] = [
          WHERE l.ticket_id = t.id AND l.live = 1 AND o.status IN ('complete', 'refunding'))",
     ),
     (
-        "a complete order has not exactly one captured payment of its total",
+        "a complete order does not have exactly one captured payment of its total",
         "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
          (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
          AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
     ),
     (
-        "money was taken for an order that is not complete",
+        "a payment was captured for an order that is not complete",
         "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
          WHERE p.state = 'captured' AND o.status NOT IN ('complete', 'refunding')",
     ),
     (
-        "a refunded order has live tickets, or money of it is still here",
+        "a refunded order has live tickets, or its payment is not fully refunded",
         "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'refunded' AND \
          (EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id AND l.live = 1) \
          OR EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id \
          AND p.received_minor <> p.refunded_minor))",
     ),
     (
-        "an entry of the books does not sum to zero",
+        "a ledger entry does not sum to zero",
         "SELECT COUNT(*) AS n FROM (SELECT entry_id FROM ledger GROUP BY entry_id \
          HAVING SUM(amount_minor) <> 0) AS broken",
     ),
     (
-        "the books of a payment differ from it",
+        "the ledger of a payment differs from the payment",
         "SELECT COUNT(*) AS n FROM payments p WHERE p.received_minor - p.refunded_minor - \
          (SELECT COALESCE(SUM(d.amount_minor), 0) FROM disputes d \
          WHERE d.payment_id = p.id AND d.state = 'lost') <> \
@@ -62,7 +62,7 @@ pub const UNSOUND: [(&str, &str); 10] = [
          WHERE g.payment_id = p.id AND g.account = 'provider')",
     ),
     (
-        "unpaid tickets are counted otherwise than they are held",
+        "the count of unpaid tickets differs from the held tickets",
         "SELECT COUNT(*) AS n FROM hold_usage u WHERE u.kind = 'buyer' AND u.tickets <> \
          (SELECT COUNT(*) FROM orders o JOIN order_lines l ON l.order_id = o.id \
          WHERE o.event_id = u.event_id AND o.buyer_id = u.holder \
@@ -72,12 +72,16 @@ pub const UNSOUND: [(&str, &str); 10] = [
 
 /// Asserts that the tables are consistent and versions have no gaps.
 pub async fn assert_tables(db: &AnyPool) {
-    for (broken, sql) in UNSOUND {
+    for (broken, sql) in VIOLATIONS {
         assert_eq!(number(db, sql).await, 0, "{broken}");
     }
-    let halves = "SELECT COUNT(*) AS n FROM orders o WHERE o.total_minor <> \
+    let wrong_totals = "SELECT COUNT(*) AS n FROM orders o WHERE o.total_minor <> \
          (SELECT COALESCE(SUM(l.price_minor), 0) FROM order_lines l WHERE l.order_id = o.id)";
-    assert_eq!(number(db, halves).await, 0, "an order has all its tickets");
+    assert_eq!(
+        number(db, wrong_totals).await,
+        0,
+        "the total of an order differs from its tickets"
+    );
     assert_versions_without_gaps(db).await;
 }
 
@@ -93,21 +97,20 @@ pub async fn assert_versions_without_gaps(db: &AnyPool) {
         "an aggregate's versions have gaps"
     );
     for table in ["users", "events", "tickets", "orders"] {
-        let behind = format!(
+        let missing_events = format!(
             "SELECT COUNT(*) AS n FROM {table} AS t WHERE t.version <> \
              (SELECT COALESCE(MAX(o.version), 0) FROM outbox o WHERE o.aggregate_id = t.id)"
         );
         assert_eq!(
-            number(db, &behind).await,
+            number(db, &missing_events).await,
             0,
-            "{table}: a change was not told of"
+            "{table}: a change has no domain event"
         );
     }
 }
 
-/// The amount that the bank must have of each order, in the shop's minor units: the price of its paid tickets that
-/// the buyer still has, less what is unallocated in the ledger. Lost disputes are unallocated too, but are not
-/// refunds at Stripe.
+/// The expected amount of each order at Stripe, in the shop's minor units: the prices of its sold tickets, less the
+/// unallocated amount in the ledger. Lost disputes are unallocated too, but are not refunds at Stripe.
 pub const OWED: &str = "SELECT o.id AS id, CAST( \
      COALESCE((SELECT SUM(l.price_minor) FROM order_lines l WHERE l.order_id = o.id AND l.live = 1 \
        AND o.status IN ('complete', 'refunding')), 0) \
@@ -116,8 +119,8 @@ pub const OWED: &str = "SELECT o.id AS id, CAST( \
      + COALESCE((SELECT SUM(d.amount_minor) FROM disputes d \
        WHERE d.order_id = o.id AND d.state = 'lost'), 0) AS BIGINT) AS n FROM orders o";
 
-/// Asserts that the bank has the amount owed for each order, none for other orders, and that the ledger has the
-/// same total.
+/// Asserts that Stripe has the expected amount of each order and no other money, and that the ledger has the same
+/// total.
 pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
     let owed = format!("SELECT id, n FROM ({OWED}) AS owed WHERE n <> 0");
     let rows = sqlx::query(AssertSqlSafe(owed))
@@ -128,38 +131,38 @@ pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
         .iter()
         .map(|row| (row.get("id"), row.get("n")))
         .collect();
-    let mut taken: BTreeMap<String, i64> = BTreeMap::new();
+    let mut charged: BTreeMap<String, i64> = BTreeMap::new();
     for line in journal {
         let order = line.metadata.get("order_id").cloned().unwrap_or_default();
-        *taken.entry(order).or_default() += left_minor(line);
+        *charged.entry(order).or_default() += left_minor(line);
     }
-    taken.retain(|_, amount| *amount != 0);
-    for (order, amount) in &taken {
+    charged.retain(|_, amount| *amount != 0);
+    for (order, amount) in &charged {
         let owed = owed.get(order).copied().unwrap_or(0);
-        assert_eq!(*amount, owed, "order {order}: what the bank has, and we");
+        assert_eq!(*amount, owed, "order {order}: the amount at Stripe differs");
     }
     for (order, amount) in &owed {
         assert!(
-            taken.contains_key(order),
-            "nobody was charged the {amount} of order {order}"
+            charged.contains_key(order),
+            "the amount {amount} of order {order} was not charged"
         );
     }
     let booked = "SELECT CAST(COALESCE(SUM(amount_minor), 0) + COALESCE((SELECT SUM(d.amount_minor) \
          FROM disputes d WHERE d.state = 'lost'), 0) AS BIGINT) AS n FROM ledger \
          WHERE account = 'provider'";
     assert_eq!(
-        taken.values().sum::<i64>(),
+        charged.values().sum::<i64>(),
         number(db, booked).await,
-        "the bank and the books agree"
+        "the amounts at Stripe and in the ledger differ"
     );
 }
 
-/// The amount that the bank has of a payment, in the shop's minor units.
+/// The captured and not refunded amount of a payment at Stripe, in the shop's minor units.
 pub fn left_minor(line: &JournalLine) -> i64 {
     from_provider(&line.currency, line.amount_received - line.amount_refunded)
 }
 
-/// The one number `n` that the statement finds.
+/// The column `n` of the statement's only row.
 pub async fn number(db: &AnyPool, sql: &str) -> i64 {
     let row = sqlx::query(AssertSqlSafe(sql.to_owned()))
         .fetch_one(db)

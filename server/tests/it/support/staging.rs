@@ -60,7 +60,7 @@ pub async fn open(db: &Db, offer: Offer, quantity: i64, now: Moment) -> Option<S
 }
 
 impl Staging {
-    /// Stages the next `count` tickets. False: the batch has been abandoned.
+    /// Stages the next `count` tickets. False: the batch was abandoned.
     pub async fn stage(&mut self, db: &Db, count: usize, now: Moment) -> bool {
         let ids = self.left.drain(..count);
         let rows: Vec<TicketRow> = ids.map(|id| self.offer.row(id)).collect();
@@ -83,7 +83,7 @@ impl Staging {
         .await
     }
 
-    /// The ticket that is staged next.
+    /// The next ticket to stage.
     pub fn next(&self) -> Option<TicketId> {
         self.left.first().copied()
     }

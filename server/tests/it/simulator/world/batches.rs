@@ -1,4 +1,4 @@
-//! How the seller lists tickets in batches: step by step, while everybody else goes on between them.
+//! Batches of listings: each is staged in several steps, with other actions between them.
 
 use super::World;
 use crate::support::staging::{self, Offer};
@@ -6,17 +6,17 @@ use model::Moment;
 use platform::clock::Clock;
 
 impl World {
-    /// The seller's batch comes one step further, or is given up.
-    pub(super) async fn batch(&mut self) {
+    /// Opens a batch, or stages, publishes or abandons the open one.
+    pub(super) async fn advance_batch(&mut self) {
         let now = self.clock.now();
         let Some(mut batch) = self.batch.take() else {
             return self.open_batch(now).await;
         };
-        if self.dice.percent(15) {
+        if self.random.percent(15) {
             let abandoned = batch.abandon(&self.db, now).await;
             self.trace
-                .push(format!("the seller gives a batch up: {abandoned}"));
-            self.abandoned_batches_are_deleted().await;
+                .push(format!("the seller abandons a batch: {abandoned}"));
+            self.delete_abandoned_batches().await;
         } else if let Some(ticket) = batch.next() {
             let staged = batch.stage(&self.db, 1, now).await;
             self.trace
@@ -37,20 +37,20 @@ impl World {
             seller: self.seller.user.id,
             event: self.event,
             currency: "GBP".parse().unwrap(),
-            // The cheapest, so that a reservation of any ticket would take one if it were visible.
+            // The lowest price, so that a reservation of any ticket would take an unpublished one by mistake.
             price_minor: 900,
         };
         let opened = staging::open(&self.db, offer, 2, now).await;
         self.trace
             .push(format!("a batch is opened: {}", opened.is_some()));
         if opened.is_none() {
-            // The one before has been left by its process.
-            self.abandoned_batches_are_deleted().await;
+            // The previous batch was abandoned by a killed process.
+            self.delete_abandoned_batches().await;
         }
         self.batch = opened;
     }
 
-    pub(super) async fn abandoned_batches_are_deleted(&mut self) {
+    pub(super) async fn delete_abandoned_batches(&mut self) {
         self.shop.tickets.delete_abandoned_batches().await.unwrap();
     }
 }
