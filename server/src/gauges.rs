@@ -1,8 +1,7 @@
-//! Gauges that are updated when `/metrics` is read: the length and age of queues in the database, the
+//! Gauges that are updated when `/metrics` is read: the length and age of backlogs in the database, the
 //! connections of the process, disk space. Counters are in the code that they count.
-//!
-//! Each query uses an index, so it is cheap however large the shop is.
 
+use crate::backlogs::{BACKLOGS, Backlog};
 use model::Moment;
 use platform::{
     clock::SharedClock,
@@ -12,56 +11,8 @@ use platform::{
     redis_client::Redis,
     task_runs,
 };
-use sqlx::query_as;
+use sqlx::{AssertSqlSafe, query_as};
 use std::path::Path;
-
-/// Rows that wait to be processed.
-struct Queue {
-    /// The gauge of their number.
-    waiting: &'static str,
-    /// The gauge of the age of the oldest, in seconds.
-    oldest: &'static str,
-    /// Selects their number as `rows`, and the time of the oldest as `since`; `$1` is the present.
-    sql: &'static str,
-}
-
-const QUEUES: [Queue; 5] = [
-    Queue {
-        waiting: "stagedoor_holds_overdue",
-        oldest: "stagedoor_holds_overdue_seconds",
-        sql: "SELECT COUNT(*) AS rows, MIN(hold_until) AS since FROM orders \
-              WHERE status IN ('created', 'awaiting_payment') AND hold_until < $1",
-    },
-    Queue {
-        waiting: "stagedoor_effects_waiting",
-        oldest: "stagedoor_effects_oldest_seconds",
-        // By `created_at`: each try postpones `next_at`, so by that a call that fails for hours
-        // would never be old.
-        sql: "SELECT COUNT(*) AS rows, MIN(created_at) AS since FROM payment_effects \
-              WHERE state = 'pending' AND created_at < $1",
-    },
-    Queue {
-        waiting: "stagedoor_inbox_waiting",
-        oldest: "stagedoor_inbox_oldest_seconds",
-        sql: "SELECT COUNT(*) AS rows, MIN(received_at) AS since FROM stripe_inbox \
-              WHERE processed_at IS NULL AND received_at < $1",
-    },
-    Queue {
-        waiting: "stagedoor_mails_waiting",
-        oldest: "stagedoor_mails_oldest_seconds",
-        // A mail that was tried before has waited since `created_at`. One that was not may be
-        // scheduled for later.
-        sql: "SELECT COUNT(*) AS rows, \
-              MIN(CASE WHEN tries > 0 THEN created_at ELSE next_at END) AS since FROM mails \
-              WHERE state = 'pending' AND (tries > 0 OR next_at < $1)",
-    },
-    Queue {
-        waiting: "stagedoor_incidents_open",
-        oldest: "stagedoor_incidents_oldest_seconds",
-        sql: "SELECT COUNT(*) AS rows, MIN(found_at) AS since FROM incidents \
-              WHERE settled_at IS NULL AND found_at <= $1",
-    },
-];
 
 /// Updates the gauges of the process's connections, without a query.
 pub async fn update_process(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
@@ -102,15 +53,15 @@ pub async fn update_from_database(db: &Db, clock: &SharedClock, nats: Option<&Na
         let error = chain(&error);
         tracing::warn!(error, "stagedoor_task_age_seconds could not be read");
     }
-    for queue in QUEUES {
-        match backlog(db, queue.sql, now).await {
+    for backlog in &BACKLOGS {
+        match size(db, backlog, now).await {
             Ok((rows, seconds)) => {
-                metrics::gauge!(queue.waiting).set(f64::from(rows));
-                metrics::gauge!(queue.oldest).set(seconds);
+                metrics::gauge!(backlog.waiting).set(f64::from(rows));
+                metrics::gauge!(backlog.oldest).set(seconds);
             }
             Err(error) => {
                 let error = chain(&error);
-                tracing::warn!(error, "{} could not be read", queue.waiting);
+                tracing::warn!(error, "{} could not be read", backlog.waiting);
             }
         }
     }
@@ -141,7 +92,8 @@ pub fn update_disk(data_dir: &Path) {
 }
 
 /// The number of rows and the age of the oldest in seconds.
-async fn backlog(db: &Db, sql: &'static str, now: Moment) -> Result<(u32, f64), sqlx::Error> {
+async fn size(db: &Db, backlog: &Backlog, now: Moment) -> Result<(u32, f64), sqlx::Error> {
+    let sql = AssertSqlSafe(backlog.size_sql());
     let (rows, since) = query_as::<_, (i64, Option<Moment>)>(sql)
         .bind(now)
         .fetch_one(db.monitoring())

@@ -3,6 +3,7 @@
 //! The rules of the shop are in the crate `shop`; pages, REST, webhooks and jobs call the same services.
 
 pub mod audit;
+mod backlogs;
 pub mod cli;
 pub mod config;
 pub mod files;

@@ -65,7 +65,7 @@ pub(super) async fn check(conn: &mut Conn, report: &mut ReportBuilder) -> Result
         "SELECT aggregate_id, version, before, after FROM (SELECT aggregate_id, version, \
            COALESCE(LAG(status) OVER (PARTITION BY aggregate_id ORDER BY version), '') AS before, \
            status AS after FROM (SELECT aggregate_id, version, \
-             COALESCE({}, 'nothing') AS status FROM outbox WHERE aggregate_type = 'order') told \
+             COALESCE({}, 'missing') AS status FROM outbox WHERE aggregate_type = 'order') statuses \
          ) steps WHERE NOT ({})",
         engine_of(conn).json_text("data", "status"),
         allowed()
@@ -99,12 +99,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_left_only_by_a_late_card_and_by_refunds() {
+    fn a_final_status_is_left_only_for_a_late_payment_or_a_refund() {
         for (is, _) in ALL {
             assert_eq!(
                 may_follow(is, Created),
                 is == Created,
-                "nothing becomes new again"
+                "an order becomes new again"
             );
             assert!(!may_follow(Cancelled, is));
             assert_eq!(may_follow(Refunded, is), is == Complete);
@@ -112,11 +112,14 @@ mod tests {
         }
         assert!(may_follow(Expired, AwaitingPayment));
         assert!(!may_follow(Expired, Cancelled));
-        assert!(!may_follow(Created, Complete), "nothing is complete unpaid");
+        assert!(
+            !may_follow(Created, Complete),
+            "an unpaid order becomes complete"
+        );
     }
 
     #[test]
-    fn a_status_is_named_as_it_is_told() {
+    fn names_of_statuses_are_those_of_domain_events() {
         for (status, name) in ALL {
             assert_eq!(serde_json::json!(status), name);
         }

@@ -1,7 +1,7 @@
 //! `stagedoor audit`: checks the invariants against database and provider.
 //!
 //! Owns no table and writes nothing. Reads one snapshot of the database ([`Db::snapshot`]) with set-based SQL
-//! (`checks.rs`), including the histories of orders (`history.rs`), and compares it with the payment provider
+//! (`invariants.rs`, run by `checks.rs`), including the histories of orders (`history.rs`), and compares it with the payment provider
 //! (`provider.rs`). Differences due to calls under way are reported as such and violate nothing. Repairs
 //! nothing: the engine and the reconciler do.
 
@@ -9,10 +9,12 @@ mod checks;
 mod command;
 mod counts;
 mod history;
+mod invariants;
 mod provider;
 mod report;
 
 pub use command::{Audit, conclude, provider as provider_of, run};
+pub use invariants::{CHECKS, Check};
 pub use provider::Provider;
 pub use report::{Counts, Finding, Findings, Invariant, Report, Verdict};
 
@@ -31,7 +33,8 @@ pub async fn audit(db: &Db, provider: Provider, now: Moment) -> Result<Report, s
     let mut conn = db.snapshot().await?;
     let counts = counts::read(&mut conn, now).await?;
     counts::record_coverage(&counts, &mut report);
-    checks::run(&mut conn, now, &mut report).await?;
+    checks::check_invariants(&mut conn, now, &mut report).await?;
+    checks::warn_of_backlogs(&mut conn, now, &mut report).await?;
     history::check(&mut conn, &mut report).await?;
     provider::compare(&mut conn, &listed, now, &mut report).await?;
     let open = incidents::list_open(&mut conn).await?;

@@ -319,7 +319,7 @@ impl Comparison<'_> {
             .map(|line| &*line.id)
             .collect();
         if going.len() > 1 {
-            let what = format!("is more than one intent: {}", going.join(", "));
+            let what = format!("has more than one intent: {}", going.join(", "));
             let settled = self.is_settled(ours, SECOND_INTENT_GRACE);
             self.report(10, settled, about_payment(ours, what));
         }
@@ -328,13 +328,13 @@ impl Comparison<'_> {
     /// I4: no unknown money. A payment is stored before its intent is created, so an intent of an unknown payment
     /// is never under way: the database is an older copy, or the intent belongs to another shop.
     fn unknown_intents(&mut self) {
-        let strange = (0..)
+        let unknown = (0..)
             .zip(self.lines.all)
             .filter(|(index, line)| !self.known[*index] && line.received.is_positive())
             .map(|(_, line)| line);
-        for line in strange.collect::<Vec<_>>() {
+        for line in unknown.collect::<Vec<_>>() {
             let mut what = format!(
-                "has taken {} and paid back {}, and is of no payment of ours",
+                "received {} and refunded {}, but belongs to no payment of this shop",
                 line.received, line.refunded
             );
             let named = line.payment.filter(|payment| self.ours.contains(payment));
@@ -343,7 +343,7 @@ impl Comparison<'_> {
                 Some(payment) => {
                     what = format!(
                         "{what}; it names {payment}, which is not in the database: was an older \
-                         copy put back?"
+                         copy restored?"
                     );
                 }
                 None => {}

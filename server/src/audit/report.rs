@@ -1,5 +1,6 @@
 //! The report of an audit, as text and as JSON.
 
+use super::invariants::SENTENCES;
 use jiff::Timestamp;
 use model::Moment;
 use serde::Serialize;
@@ -12,24 +13,6 @@ use std::{
 
 /// Maximum number of findings listed per invariant.
 const LISTED: usize = 10;
-
-/// The invariants by number; I1 is the first.
-const INVARIANTS: [&str; 14] = [
-    "A ticket is in one live order at most, and whoever holds it is that order.",
-    "Money is taken only for an order that was behind the fence, by a capture of ours.",
-    "The books balance, and agree with every payment, every refund and every lost dispute.",
-    "The provider has taken and paid back what our payments say, and nothing else.",
-    "An order is paid once and in full if and only if its tickets are its buyer's.",
-    "The versions of everything run 1, 2, 3 … in the outbox, up to what the rows say.",
-    "An order that has ended without being paid keeps no authorisation.",
-    "No order stays where it is for longer than it may.",
-    "What a live order holds has the price, the currency and the version of its line.",
-    "A payment is one object at the provider, and one call makes it.",
-    "A crash at any moment leaves nothing half done.",
-    "An order that has come to its end stays there.",
-    "What counts towards the limits of unpaid holds is what is held unpaid.",
-    "A batch of listings is for sale as a whole or not at all.",
-];
 
 /// The verdict on an invariant, or on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -136,7 +119,7 @@ pub(super) struct ReportBuilder {
 
 impl ReportBuilder {
     pub(super) fn new() -> Self {
-        let invariants = INVARIANTS
+        let invariants = SENTENCES
             .iter()
             .enumerate()
             .map(|(index, says)| Invariant {
@@ -277,9 +260,9 @@ impl Report {
             Verdict::Unsettled => {
                 let moving = self.invariants.iter().map(|one| one.in_motion.count);
                 format!(
-                    "NOT SETTLED YET: nothing is broken, but {} of the differences are of calls \
-                     that are under way. Audit again once they have ended, which they do only \
-                     while Stagedoor runs.",
+                    "NOT SETTLED YET: nothing is broken, but {} differences belong to calls that \
+                     are under way. Audit again after they have ended; that needs a running \
+                     Stagedoor.",
                     moving.sum::<u64>()
                 )
             }
@@ -292,15 +275,12 @@ impl Display for Invariant {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { id, says, .. } = self;
         if self.verdict == Verdict::ByTests {
-            return writeln!(
-                f,
-                "tests    {id:<4} {says} Checked by the tests that crash it."
-            );
+            return writeln!(f, "tests    {id:<4} {says} Checked by the crash tests.");
         }
         let mark = match self.verdict {
             Verdict::Holds | Verdict::ByTests => "ok",
             Verdict::Broken => "BROKEN",
-            Verdict::Unsettled => "waits",
+            Verdict::Unsettled => "pending",
             Verdict::Unchecked => "unknown",
         };
         let (rows, millis) = (self.looked_at, self.millis);
@@ -310,7 +290,7 @@ impl Display for Invariant {
             writeln!(f, "         not checked at the provider: {reason}")?;
         }
         if self.in_motion.count > 0 {
-            writeln!(f, "         in motion: {}", self.in_motion.count)?;
+            writeln!(f, "         under way: {}", self.in_motion.count)?;
             write_findings(f, &self.in_motion)?;
         }
         Ok(())

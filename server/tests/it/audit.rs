@@ -294,7 +294,7 @@ on_both_engines! {
         shop.sql(&format!("UPDATE payments SET refunded_minor = 100 WHERE id = '{paid}'")).await;
         let report = shop.audit().await;
         assert_eq!(list_broken(&report), ["I3"]);
-        assert!(report.to_string().contains("has paid back another amount than its refunds"), "{report}");
+        assert!(report.to_string().contains("has a refunded amount that differs from its refunds"), "{report}");
     }
 
     async fn money_that_only_the_shop_or_the_provider_has_is_found(app) {

@@ -14,7 +14,7 @@ use crate::support::{
     WEBHOOK_SECRET,
     database::Database,
     listen, order_steps,
-    sound::{OWED, VIOLATIONS},
+    sound::{self, OWED},
     staging::Staging,
 };
 use model::{
@@ -508,10 +508,9 @@ impl World {
 
     /// Checks the invariants that always hold.
     pub async fn check_always(&self) -> Result<(), String> {
-        for (violation, sql) in VIOLATIONS {
-            if self.query_number(sql).await != 0 {
-                return Err(violation.to_owned());
-            }
+        let violations = sound::violations(self.db.reads()).await;
+        if !violations.is_empty() {
+            return Err(violations.join("\n"));
         }
         order_steps::find_illegal(&self.db)
             .await

@@ -5,24 +5,12 @@ use super::{
     elsewhere::Balances,
     model::{TicketNo, World},
 };
-use crate::support::{App, sound::VIOLATIONS};
+use crate::support::{App, sound};
 use platform::clock::Clock;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 use stagedoor::audit::{Provider, Verdict, audit};
-use std::{collections::BTreeSet, sync::LazyLock};
-
-/// All checks of invariants in one statement, which is run after each move.
-static CHECKS: LazyLock<String> = LazyLock::new(|| {
-    let each: Vec<String> = VIOLATIONS
-        .iter()
-        .map(|(broken, sql)| format!("SELECT '{broken}' AS broken, found.n FROM ({sql}) AS found"))
-        .collect();
-    format!(
-        "SELECT broken, n FROM ({}) AS found WHERE n <> 0",
-        each.join(" UNION ALL ")
-    )
-});
+use std::collections::BTreeSet;
 
 const BALANCES: &str =
     "SELECT account, CAST(SUM(amount_minor) AS BIGINT) AS n FROM ledger GROUP BY account";
@@ -30,12 +18,7 @@ const BALANCES: &str =
 /// Compares the tables with the model.
 pub async fn assert_agree(app: &App, tickets: &[Value], world: &World) {
     let db = app.db.reads();
-    let broken = sqlx::query(AssertSqlSafe(CHECKS.as_str()))
-        .fetch_all(db)
-        .await
-        .unwrap();
-    let broken: Vec<String> = broken.iter().map(|row| row.get("broken")).collect();
-    assert!(broken.is_empty(), "{broken:?}");
+    sound::assert_tables(db).await;
     let mut balances = Balances::default();
     for row in sqlx::query(BALANCES).fetch_all(db).await.unwrap() {
         let (account, sum): (String, i64) = (row.get("account"), row.get("n"));
