@@ -97,7 +97,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn staged_tickets_are_neither_shown_nor_sold(app) {
+    async fn staged_tickets_are_neither_shown_nor_sold_nor_changed(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let batch = stage_batch(app, &seller, &event, 3, 3).await;
@@ -111,6 +111,11 @@ on_both_engines! {
         assert_eq!(mine["tickets"], json!([]));
         let repriced = json!({"eventId": event["id"], "priceMinor": 9900});
         seller.post("/api/selling/reprice", repriced).await;
+        let staged = format!("/api/tickets/{}", batch.batch.span.0.0);
+        seller.get(&staged).await.refused(404, "not_found");
+        let edited = json!({"version": 1, "priceMinor": 9900});
+        seller.put(&staged, edited).await.refused(404, "not_found");
+        seller.delete(&staged).await.refused(404, "not_found");
         let (waiting, _) = outbox::backlog(&app.db).await.unwrap();
         app.assert_sound().await;
 

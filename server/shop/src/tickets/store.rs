@@ -16,11 +16,12 @@ use sqlx_macros::FromRow;
 /// Rows in one INSERT: keeps the number of parameters below the engines' limits.
 const ROWS_MAX: usize = 500;
 
+/// Finds a ticket, unless its batch is not published yet.
 pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: TicketId,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM tickets WHERE id = $1");
+    let sql = format!("SELECT {COLUMNS} FROM tickets WHERE id = $1 AND {PUBLISHED}");
     query_as(AssertSqlSafe(sql))
         .bind(id)
         .fetch_optional(on)
@@ -72,8 +73,8 @@ pub(crate) struct Edit {
     pub place: Place,
 }
 
-/// Changes a listing if seller and version match, it is not held, and its event is on sale; otherwise
-/// returns `None`.
+/// Changes a listing if seller and version match, it is published and not held, and its event is on sale;
+/// otherwise returns `None`.
 pub(crate) async fn edit(
     conn: &mut Conn,
     edit: &Edit,
@@ -82,7 +83,7 @@ pub(crate) async fn edit(
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, section = $5, row_label = $6, seat = $7, \
          seat_key = $9, version = version + 1 WHERE id = $1 AND seller_id = $2 AND version = $3 \
-         AND state = 'listed' AND held_until <= $8 AND EXISTS \
+         AND state = 'listed' AND held_until <= $8 AND {PUBLISHED} AND EXISTS \
          (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND {}) RETURNING {COLUMNS}",
         on_sale!("e", "$8")
     );
@@ -100,7 +101,7 @@ pub(crate) async fn edit(
         .await
 }
 
-/// Withdraws a listing if seller and version match and it has no current hold; otherwise returns
+/// Withdraws a listing if seller and version match and it is published and not held; otherwise returns
 /// `None`. Clears a lapsed hold.
 pub(crate) async fn withdraw(
     conn: &mut Conn,
@@ -112,7 +113,8 @@ pub(crate) async fn withdraw(
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
          version = version + 1 WHERE id = $1 AND seller_id = $2 AND state = 'listed' \
-         AND held_until <= $3 AND ($4 IS NULL OR version = $4) RETURNING {COLUMNS}"
+         AND held_until <= $3 AND ($4 IS NULL OR version = $4) AND {PUBLISHED} \
+         RETURNING {COLUMNS}"
     );
     query_as(AssertSqlSafe(sql))
         .bind(id)
