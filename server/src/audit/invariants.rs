@@ -53,6 +53,11 @@ const fn check(
     }
 }
 
+/// Binds the present as `$1`.
+const fn at_present(check: Check) -> Check {
+    since(0, check)
+}
+
 const fn since(minutes: u64, check: Check) -> Check {
     Check {
         ago: Some(Duration::from_mins(minutes)),
@@ -86,15 +91,17 @@ pub const CHECKS: &[Check] = &[
          AND NOT EXISTS (SELECT 1 FROM order_lines l \
            WHERE l.ticket_id = t.id AND l.order_id = t.held_by AND l.live = 1)",
     ),
-    check(
+    // After its hold an order may keep its lines until it expires, but no ticket.
+    at_present(check(
         1,
         "ticket",
         "is not held by the unpaid order that has a live line of it",
         "SELECT t.id AS id, o.id AS detail FROM orders o \
          JOIN order_lines l ON l.order_id = o.id JOIN tickets t ON t.id = l.ticket_id \
          WHERE o.status IN ('created', 'awaiting_payment', 'capturing') AND l.live = 1 \
+         AND (o.status = 'capturing' OR o.hold_until > $1) \
          AND (t.state <> 'listed' OR t.held_by IS NULL OR t.held_by <> o.id)",
-    ),
+    )),
     // Only the fence inserts a capture effect. Money captured without one is booked as unallocated and being
     // refunded.
     check(
@@ -358,7 +365,7 @@ pub const CHECKS: &[Check] = &[
                AND e.created_at >= $1)",
         ),
     ),
-    check(
+    at_present(check(
         9,
         "ticket",
         "changed while an order held it",
@@ -368,9 +375,10 @@ pub const CHECKS: &[Check] = &[
          t.currency || ' at version ' || CAST(t.version AS TEXT) AS detail FROM orders o \
          JOIN order_lines l ON l.order_id = o.id JOIN tickets t ON t.id = l.ticket_id \
          WHERE o.status IN ('created', 'awaiting_payment', 'capturing') AND l.live = 1 \
+         AND (o.status = 'capturing' OR o.hold_until > $1) \
          AND (t.price_minor <> l.price_minor OR t.currency <> o.currency \
            OR t.version <> l.ticket_version)",
-    ),
+    )),
     check(
         9,
         "order",

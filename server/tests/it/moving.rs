@@ -145,7 +145,7 @@ async fn use_shop(app: &App, seller: &Client, buyer: &Client, free: &Value) {
     buyer.pay(&order, "pm_card_visa").await.expect(201);
     seller.ticket(&seller.event().await, 900).await;
     app.settle().await;
-    sound::assert_tables(app.db.reads()).await;
+    app.assert_tables().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

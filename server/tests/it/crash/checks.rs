@@ -6,6 +6,7 @@ use super::{
     process,
 };
 use crate::support::sound;
+use platform::clock::{Clock, SystemClock};
 use sqlx::{AnyPool, Row};
 use std::{
     collections::HashMap,
@@ -98,7 +99,7 @@ async fn describe_unsettled(db: &AnyPool) -> String {
 /// Asserts that the tables agree with each other and with the bank at `stripe`, that no
 /// authorisation is left open, and that the command `audit` finds no violation.
 pub async fn assert_sound(stripe: &str, audit: Command, db: &AnyPool) {
-    sound::assert_tables(db).await;
+    sound::assert_tables(db, SystemClock.now()).await;
     let journal = process::fetch_journal(stripe).await;
     sound::assert_bank(db, &journal).await;
     let unsettled = ["requires_capture", "requires_action", "processing"];

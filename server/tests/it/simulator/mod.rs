@@ -163,31 +163,40 @@ fn each_check_detects_its_violation() {
     runtime.block_on(async {
         for (violation, sql) in [
             (
-                "does not own its tickets",
-                "UPDATE tickets SET owner_id = seller_id WHERE state = 'sold'",
+                "was bought and not refunded but does not belong to its buyer",
+                &["UPDATE tickets SET owner_id = seller_id WHERE state = 'sold'"][..],
             ),
             (
-                "sold without a complete order",
-                "UPDATE orders SET status = 'expired' WHERE status = 'complete'",
+                "is sold but no paid order has a live line of it",
+                &["UPDATE orders SET status = 'expired' WHERE status = 'complete'"],
             ),
             (
-                "does not sum to zero",
-                "DELETE FROM ledger WHERE account = 'provider'",
+                "does not balance",
+                &["DELETE FROM ledger WHERE account = 'provider'"],
             ),
             (
-                "the ledger of a payment differs",
-                "UPDATE payments SET refunded_minor = 1",
+                "differs from its balance in the ledger",
+                &["UPDATE payments SET refunded_minor = 1"],
             ),
             (
                 "the amounts at Stripe and of the orders differ",
-                "UPDATE order_lines SET price_minor = price_minor + 1",
+                &[
+                    "UPDATE order_lines SET price_minor = price_minor + 1",
+                    "UPDATE orders SET total_minor = total_minor + 1",
+                    "UPDATE payments SET amount_minor = amount_minor + 1, \
+                     received_minor = received_minor + 1",
+                    "UPDATE ledger SET amount_minor = amount_minor + \
+                     CASE WHEN amount_minor > 0 THEN 1 ELSE -1 END",
+                ],
             ),
         ] {
             let mut world = World::start(7).await;
             world.buy_one().await;
             world.run_to_quiescence().await;
             world.check_quiescent().await.unwrap();
-            world.tamper(sql).await;
+            for statement in sql {
+                world.tamper(statement).await;
+            }
             let found = world.check_quiescent().await.unwrap_err();
             assert!(found.contains(violation), "{found}");
             world.end().await;

@@ -508,7 +508,7 @@ impl World {
 
     /// Checks the invariants that always hold.
     pub async fn check_always(&self) -> Result<(), String> {
-        let violations = sound::violations(self.db.reads()).await;
+        let violations = sound::violations(self.db.reads(), self.clock.now()).await;
         if !violations.is_empty() {
             return Err(violations.join("\n"));
         }

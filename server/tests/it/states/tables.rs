@@ -18,7 +18,7 @@ const BALANCES: &str =
 /// Compares the tables with the model.
 pub async fn assert_agree(app: &App, tickets: &[Value], world: &World) {
     let db = app.db.reads();
-    sound::assert_tables(db).await;
+    sound::assert_tables(db, app.clock.now()).await;
     let mut balances = Balances::default();
     for row in sqlx::query(BALANCES).fetch_all(db).await.unwrap() {
         let (account, sum): (String, i64) = (row.get("account"), row.get("n"));

@@ -535,14 +535,14 @@ impl App {
 
     /// See [`sound::assert_tables`].
     pub async fn assert_tables(&self) {
-        sound::assert_tables(self.db.reads()).await;
+        sound::assert_tables(self.db.reads(), self.clock.now()).await;
     }
 
     /// Asserts the invariants that hold after any scenario: those of the audit, and that Stripe has the expected
     /// amounts.
     pub async fn assert_sound(&self) {
         self.settle().await;
-        sound::assert_tables(self.db.reads()).await;
+        sound::assert_tables(self.db.reads(), self.clock.now()).await;
         sound::assert_bank(self.db.reads(), &self.journal()).await;
     }
 
