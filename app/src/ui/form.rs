@@ -386,7 +386,9 @@ mod tests {
                 .collect(),
             ..Flash::default()
         };
-        problem_at_top(&Form::new("event", Some(&flash))).to_html()
+        let html = problem_at_top(&Form::new("event", Some(&flash))).to_html();
+        // Markers between texts, which depend on whether the types of views are erased.
+        html.replace("<!>", "")
     }
 
     #[test]
