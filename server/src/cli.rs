@@ -19,7 +19,7 @@ use crate::{
     shutdown,
 };
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use platform::{
     clock::{Clock, SystemClock},
     db::Db,
@@ -42,51 +42,9 @@ Examples:
   stagedoor move --from sqlite://data/stagedoor.db --to postgres://…   from one machine to many
 ";
 
-const SETTINGS: &str = "\
-Settings (environment; flags of the same name win; .env is read):
-  STAGEDOOR_ADDR                127.0.0.1:3000     the address and port that it listens on
-  STAGEDOOR_PUBLIC_URL          http://ADDR        the shop's own origin, for links, cookies, the origin check
-  STAGEDOOR_DATA_DIR            ./data             the folder of the SQLite file and of mails
-  DATABASE_URL                  SQLite in the data folder; sqlite://…, or postgres://…?sslmode=verify-full
-  STAGEDOOR_DATABASE_WAIT_SECONDS
-                                60                 how long a start waits for a database that does not answer
-  STAGEDOOR_CA_FILE             none               a PEM file with authorities of other servers' certificates
-  STAGEDOOR_CLEARTEXT_HOSTS     none               redis,db,…: passwords may be sent there without TLS
-  REDIS_URL                     none               redis://… or rediss://…, which several processes share for
-                                                   the expiry queue, sessions, rate limits, live pages
-  NATS_URL                      none               nats://… or tls://…, which domain events are sent to
-  STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
-  STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
-  STAGEDOOR_HOLDS_PER_BUYER     8                  unpaid tickets of an event that a buyer may hold
-  STAGEDOOR_HOLDS_PER_ADDRESS   64                 the same for one network address; 0: any number
-  STAGEDOOR_LISTINGS_PER_DAY    100000             tickets that a seller may list per day (UTC)
-  STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
-                                none               unset: demo mode, no money moves
-  STAGEDOOR_DEMO                none               1: demo mode also at a public URL
-  STRIPE_API_URL                Stripe's           the URL that the Stripe client calls
-  SMTP_URL                      none               smtps://user:password@host, or smtp://…:587 with
-                                                   STARTTLS (in the clear to this machine only);
-                                                   unset: mails are files in DATA_DIR/mail
-  STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; the sender of mails
-  STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
-  STAGEDOOR_OPERATOR_TWO_FACTOR required with Stripe's live keys, else optional: operators without
-                                                   a second factor cannot use operator functions
-  STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; proxies whose X-Forwarded-For is believed
-  STAGEDOOR_CONNECTIONS         10000              how many connections it accepts at once
-  STAGEDOOR_CONNECTIONS_PER_ADDRESS
-                                1000               how many of them from one address, proxies aside
-  STAGEDOOR_STREAMS_PER_ADDRESS 500                how many open pages of one address receive live updates
-  STAGEDOOR_UPLOADS_PER_ADDRESS 4                  how many pictures are uploaded at once from one address
-  STAGEDOOR_HSTS                max-age=31536000   Strict-Transport-Security over https, or off
-  STAGEDOOR_DRAIN_SECONDS       0                  how long it still accepts requests once asked to stop
-  STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG sets the levels
-  OTEL_EXPORTER_OTLP_ENDPOINT   none               http://collector:4318, which traces are sent to; other
-                                                   OTEL_… settings are in `stagedoor serve --help`
-";
-
 /// A ticket marketplace in one binary: tickets are held while their buyer pays, and sold once.
 #[derive(Debug, Parser)]
-#[command(name = "stagedoor", version, before_help = EXAMPLES, after_help = SETTINGS)]
+#[command(name = "stagedoor", version, before_help = EXAMPLES, after_help = config::help_table())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -163,6 +121,12 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Prints all settings with their defaults and meaning
+    Settings {
+        /// How they are printed
+        #[arg(long, value_enum, default_value_t = SettingsFormat::Env)]
+        format: SettingsFormat,
+    },
     /// Checks all invariants, here and at the payment provider; changes nothing. Exits with 0 if all of
     /// them hold, 1 if one is broken, 2 if they could not be checked, 3 if calls to the provider are
     /// under way and it must be run again
@@ -200,6 +164,23 @@ enum Command {
         #[arg(long)]
         browser_url: Option<String>,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SettingsFormat {
+    /// A file `.env` in which all lines are comments
+    Env,
+    /// A page of documentation
+    Markdown,
+}
+
+impl SettingsFormat {
+    fn document(self) -> String {
+        match self {
+            Self::Env => config::env_file(),
+            Self::Markdown => config::markdown(),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -273,6 +254,10 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let db = open_quietly(settings).await?;
             let output = provider::run(&db, set).await;
             say(db, output).await
+        }
+        Command::Settings { format } => {
+            print!("{}", format.document());
+            Ok(())
         }
         Command::Health { addr } => health::run(addr).await,
         Command::StripeDouble {

@@ -1,12 +1,14 @@
 //! The settings: read from flags and the environment, and checked before anything starts. An invalid
 //! setting ends the start with one sentence that names it.
 
+mod documents;
 mod edge;
 mod names;
 mod services;
 mod stripe;
 mod traces;
 
+pub use documents::{env_file, help_table, markdown};
 pub use edge::EdgeConfig;
 pub use stripe::{StripeConfig, StripeKeys};
 
@@ -35,9 +37,10 @@ use std::{
 };
 use stripe::{check_demo, check_stripe};
 
-/// The settings before they are checked.
+/// The settings before they are checked. The first paragraph of each is its summary in `stagedoor --help`; all of
+/// it is in `.env.example` and docs/settings.md (see `documents`).
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Settings")]
+#[command(next_help_heading = "The shop")]
 pub struct Settings {
     /// The address and port that it listens on
     #[arg(
@@ -48,35 +51,10 @@ pub struct Settings {
     )]
     addr: String,
     /// The shop's own origin, for links, cookies and the origin check [default: `http://ADDR`]
+    ///
+    /// Exactly as the browser shows it, for example `https://tickets.example`
     #[arg(long, env = "STAGEDOOR_PUBLIC_URL", alias = "stagedoor-public-url")]
     public_url: Option<String>,
-    /// The folder of the SQLite file and of other files
-    #[arg(
-        long,
-        env = "STAGEDOOR_DATA_DIR",
-        default_value = "./data",
-        alias = "stagedoor-data-dir"
-    )]
-    data_dir: PathBuf,
-    /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data folder]
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
-    /// How many seconds `serve` and `migrate` wait for a database that does not answer yet
-    #[arg(
-        long,
-        env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
-        default_value = "60",
-        alias = "stagedoor-database-wait-seconds"
-    )]
-    database_wait_seconds: String,
-    /// Redis, which several processes share for the expiry queue, limits, sessions and live pages:
-    /// `redis://…`, or `rediss://…` for TLS
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
-    /// NATS servers that domain events are sent to, `nats://…` or `tls://…`, separated by commas;
-    /// without them, events stay in the database
-    #[arg(long, env = "NATS_URL", hide_env_values = true)]
-    nats_url: Option<String>,
     /// How many seconds a reservation holds its tickets
     #[arg(
         long,
@@ -101,8 +79,10 @@ pub struct Settings {
         alias = "stagedoor-holds-per-buyer"
     )]
     holds_per_buyer: String,
-    /// How many unpaid tickets of one event may be held at once from one network address (a /64 of
-    /// IPv6); 0: any number
+    /// How many unpaid tickets of one event may be held at once from one network address (IPv6: one /64); 0: any
+    /// number
+    ///
+    /// Raise it if many buyers share an address
     #[arg(
         long,
         env = "STAGEDOOR_HOLDS_PER_ADDRESS",
@@ -118,42 +98,9 @@ pub struct Settings {
         alias = "stagedoor-listings-per-day"
     )]
     listings_per_day: String,
-    /// Stripe's secret key; without Stripe's three keys, payments go to the built-in double and no money
-    /// moves
-    #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
-    stripe_secret_key: Option<String>,
-    /// Stripe's publishable key, which browsers use
-    #[arg(long, env = "STRIPE_PUBLISHABLE_KEY")]
-    stripe_publishable_key: Option<String>,
-    /// The secret that Stripe signs webhooks with; two, separated by a comma, while one replaces the other
-    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
-    stripe_webhook_secret: Option<String>,
-    /// `1`: a demo shop, whose tickets cost nothing, may be served at a public URL
-    #[arg(long, env = "STAGEDOOR_DEMO", alias = "stagedoor-demo")]
-    demo: Option<String>,
-    /// The URL that the Stripe client calls [default: Stripe's]
-    #[arg(long, env = "STRIPE_API_URL")]
-    stripe_api_url: Option<String>,
-    /// The mail server, `smtps://user:password@host`; without it, mails are written to files in the data
-    /// folder
-    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
-    smtp_url: Option<String>,
-    /// A PEM file with additional certificate authorities for connections to mail server, database, Redis,
-    /// NATS and trace collector
-    #[arg(long, env = "STAGEDOOR_CA_FILE", alias = "stagedoor-ca-file")]
-    ca_file: Option<String>,
-    /// Hosts that passwords may be sent to without TLS, separated by commas: hosts in a private network.
-    /// Always includes this machine
-    #[arg(
-        long,
-        env = "STAGEDOOR_CLEARTEXT_HOSTS",
-        alias = "stagedoor-cleartext-hosts"
-    )]
-    cleartext_hosts: Option<String>,
-    /// The sender of mails (default: `Stagedoor <tickets@HOST>`, with the host of the public URL)
-    #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
-    mail_from: Option<String>,
     /// Whether rate limits apply: `on`, or `off` for tests and rehearsals
+    ///
+    /// docs/deploy.md lists the limits
     #[arg(
         long,
         env = "STAGEDOOR_RATE_LIMITS",
@@ -161,36 +108,175 @@ pub struct Settings {
         alias = "stagedoor-rate-limits"
     )]
     rate_limits: String,
-    /// Whether operators need a second factor, `required` or `optional` [default: required with Stripe's
-    /// live keys, else optional]
+    /// Whether operators need a second factor, `required` or `optional` [default: required with Stripe's live keys,
+    /// else optional]
+    ///
+    /// Without it they cannot use the functions of operators
     #[arg(
         long,
         env = "STAGEDOOR_OPERATOR_TWO_FACTOR",
         alias = "stagedoor-operator-two-factor"
     )]
     operator_two_factor: Option<String>,
-    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks like 10.0.0.0/8, separated by
-    /// commas
+    /// The folder of the SQLite file and of other files
+    ///
+    /// Also the mails of a shop without a mail server, and the demo's payments
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATA_DIR",
+        default_value = "./data",
+        alias = "stagedoor-data-dir",
+        help_heading = "Data and services"
+    )]
+    data_dir: PathBuf,
+    /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data
+    /// folder]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "Data and services"
+    )]
+    database_url: Option<String>,
+    /// How many seconds `serve` and `migrate` wait for a database that does not answer yet
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
+        default_value = "60",
+        alias = "stagedoor-database-wait-seconds",
+        help_heading = "Data and services"
+    )]
+    database_wait_seconds: String,
+    /// Redis, which several processes share for the expiry queue, limits, sessions and live pages: `redis://…`, or
+    /// `rediss://…` for TLS
+    ///
+    /// Without it, each process has its own queue and counts attempts on its own
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        hide_env_values = true,
+        help_heading = "Data and services"
+    )]
+    redis_url: Option<String>,
+    /// NATS servers that domain events are sent to, `nats://…` or `tls://…`, separated by commas
+    ///
+    /// Events go to the JetStream stream STAGEDOOR (docs/events.md). Write special characters of user and password
+    /// as `%XX`. Without it, events stay in the database; all of them are sent once it is set
+    #[arg(
+        long,
+        env = "NATS_URL",
+        hide_env_values = true,
+        help_heading = "Data and services"
+    )]
+    nats_url: Option<String>,
+    /// A PEM file with additional certificate authorities for connections to mail server, database, Redis, NATS and
+    /// trace collector
+    ///
+    /// Public authorities, and those that this machine trusts, remain valid
+    #[arg(
+        long,
+        env = "STAGEDOOR_CA_FILE",
+        alias = "stagedoor-ca-file",
+        help_heading = "Data and services"
+    )]
+    ca_file: Option<String>,
+    /// Hosts that passwords may be sent to without TLS, separated by commas: hosts in a private network
+    ///
+    /// This machine is always included
+    #[arg(
+        long,
+        env = "STAGEDOOR_CLEARTEXT_HOSTS",
+        alias = "stagedoor-cleartext-hosts",
+        help_heading = "Data and services"
+    )]
+    cleartext_hosts: Option<String>,
+    /// Stripe's secret key; without Stripe's three keys, payments go to the built-in double and no money moves
+    #[arg(
+        long,
+        env = "STRIPE_SECRET_KEY",
+        hide_env_values = true,
+        help_heading = "Payments and mail"
+    )]
+    stripe_secret_key: Option<String>,
+    /// Stripe's publishable key, which browsers use
+    #[arg(
+        long,
+        env = "STRIPE_PUBLISHABLE_KEY",
+        help_heading = "Payments and mail"
+    )]
+    stripe_publishable_key: Option<String>,
+    /// The secret that Stripe signs webhooks with; two, separated by a comma, while one replaces the other
+    #[arg(
+        long,
+        env = "STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        help_heading = "Payments and mail"
+    )]
+    stripe_webhook_secret: Option<String>,
+    /// `1`: a demo shop, whose tickets cost nothing, may be served at a public URL
+    ///
+    /// Otherwise a public URL needs Stripe's keys
+    #[arg(
+        long,
+        env = "STAGEDOOR_DEMO",
+        alias = "stagedoor-demo",
+        help_heading = "Payments and mail"
+    )]
+    demo: Option<String>,
+    /// The URL that the Stripe client calls [default: Stripe's]
+    #[arg(long, env = "STRIPE_API_URL", help_heading = "Payments and mail")]
+    stripe_api_url: Option<String>,
+    /// The mail server, `smtps://user:password@host`; without it, mails are written to files in the data folder
+    ///
+    /// `smtps://` uses TLS from the first byte. `smtp://` requires STARTTLS, except on this machine;
+    /// `smtp://…?tls=opportunistic`, without a password, uses TLS only if it is offered. Write special characters
+    /// of user and password as `%XX`
+    #[arg(
+        long,
+        env = "SMTP_URL",
+        hide_env_values = true,
+        help_heading = "Payments and mail"
+    )]
+    smtp_url: Option<String>,
+    /// The sender of mails [default: `Stagedoor <tickets@HOST>`, with the host of the public URL]
+    #[arg(
+        long,
+        env = "STAGEDOOR_MAIL_FROM",
+        alias = "stagedoor-mail-from",
+        help_heading = "Payments and mail"
+    )]
+    mail_from: Option<String>,
+    /// Proxies whose `X-Forwarded-For` and `X-Request-Id` are believed: addresses and networks like 10.0.0.0/8,
+    /// separated by commas
+    ///
+    /// Without it, all visitors who come through a proxy share the limits of its address
     #[arg(
         long,
         env = "STAGEDOOR_TRUSTED_PROXIES",
-        alias = "stagedoor-trusted-proxies"
+        alias = "stagedoor-trusted-proxies",
+        help_heading = "Requests and limits of this process"
     )]
     trusted_proxies: Option<String>,
-    /// How many seconds it still accepts requests once asked to stop, while /readyz reports it as not ready,
-    /// so that load balancers can react
+    /// How many seconds it still accepts requests once asked to stop, while /readyz reports it as not ready, so
+    /// that load balancers can react
     #[arg(
         long,
         env = "STAGEDOOR_DRAIN_SECONDS",
         default_value = "0",
-        alias = "stagedoor-drain-seconds"
+        alias = "stagedoor-drain-seconds",
+        help_heading = "Requests and limits of this process"
     )]
     drain_seconds: String,
-    /// `pretty` or `json` [default: pretty on a terminal, else json]
-    #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
-    log: Option<String>,
     #[command(flatten)]
     edge: edge::EdgeSettings,
+    /// `pretty` or `json` [default: pretty on a terminal, else json]
+    #[arg(
+        long,
+        env = "STAGEDOOR_LOG",
+        alias = "stagedoor-log",
+        help_heading = "Log and traces"
+    )]
+    log: Option<String>,
     #[command(flatten)]
     traces: traces::TraceSettings,
 }

@@ -10,9 +10,11 @@ const PRELOAD_SECONDS_MIN: u64 = 31_536_000;
 
 /// The settings before they are checked.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Settings for the open internet")]
+#[command(next_help_heading = "Requests and limits of this process")]
 pub(super) struct EdgeSettings {
     /// How many connections it accepts at once, as far as the limit of open files allows
+    ///
+    /// If all are in use, connections without a request in progress are closed in favour of new ones; only if there are none is a new one refused (503)
     #[arg(
         long,
         env = "STAGEDOOR_CONNECTIONS",
@@ -29,6 +31,8 @@ pub(super) struct EdgeSettings {
     )]
     connections_per_address: String,
     /// How many open pages of one address (IPv6: one /64) receive live updates
+    ///
+    /// Further ones are asked to retry later (429)
     #[arg(
         long,
         env = "STAGEDOOR_STREAMS_PER_ADDRESS",
@@ -37,6 +41,8 @@ pub(super) struct EdgeSettings {
     )]
     streams_per_address: String,
     /// How many pictures may be uploaded at once from one address (IPv6: one /64)
+    ///
+    /// An account may upload two at once
     #[arg(
         long,
         env = "STAGEDOOR_UPLOADS_PER_ADDRESS",
@@ -46,6 +52,8 @@ pub(super) struct EdgeSettings {
     uploads_per_address: String,
     /// `Strict-Transport-Security` if the public URL is https: `max-age=…`, optionally with
     /// `; includeSubDomains` and `; preload`; `off` for none
+    ///
+    /// Add `preload` only once every subdomain is served over TLS
     #[arg(
         long,
         env = "STAGEDOOR_HSTS",

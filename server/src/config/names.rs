@@ -34,7 +34,7 @@ const MEANT: [(&str, &str); 3] = [
     ("STRIPE_KEY", "STRIPE_SECRET_KEY"),
     ("STAGEDOOR_PORT", "STAGEDOOR_ADDR"),
 ];
-const RUST_LOG: &str = "RUST_LOG";
+pub(super) const RUST_LOG: &str = "RUST_LOG";
 
 /// Refuses unknown settings in the environment and in `.env`, and an invalid `RUST_LOG`. Errors: the
 /// first of them, sorted by name.
@@ -152,7 +152,8 @@ fn check_levels(text: &str) -> Result<(), ConfigError> {
     let parts = text.split(',').map(str::trim);
     for part in parts.filter(|part| !part.is_empty() && !text.contains('[')) {
         let is_level = LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
-        let names_a_part = part.contains('=') || part.contains("::") || part.starts_with("stagedoor");
+        let names_a_part =
+            part.contains('=') || part.contains("::") || part.starts_with("stagedoor");
         if !is_level && !names_a_part && part.parse::<u8>().is_err() {
             let reason = format!(
                 "\"{part}\" is not one of error, warn, info, debug, trace and off; for a module write {part}=debug"

@@ -14,15 +14,19 @@ const DEFAULT_SAMPLER: &str = "parentbased_always_on";
 
 /// The settings before they are checked.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Traces (OpenTelemetry's own settings)")]
+#[command(next_help_heading = "Log and traces")]
 pub(super) struct TraceSettings {
     /// The collector, `http://collector:4318`; without it, traces are not collected
+    ///
+    /// Traces are sent by OTLP as JSON over HTTP. Without it, the other OTEL settings have no effect
     #[arg(
         long = "otel-exporter-otlp-endpoint",
         env = "OTEL_EXPORTER_OTLP_ENDPOINT"
     )]
     collector: Option<String>,
-    /// Headers of requests to the collector: `name=value`, separated by commas
+    /// Headers of requests to the collector, for example a key: `name=value`, separated by commas
+    ///
+    /// Write a comma in a value as `%2C`
     #[arg(
         long = "otel-exporter-otlp-headers",
         env = "OTEL_EXPORTER_OTLP_HEADERS",

@@ -47,7 +47,7 @@ pub struct TracesConfig {
 
 /// The log levels if `RUST_LOG` is not set. The Stripe client logs two warnings for each declined card,
 /// which is no problem; `payments` logs the results of calls.
-const LEVELS: &str =
+pub const DEFAULT_LEVELS: &str =
     "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=warn,stripe::hyper=error";
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -86,7 +86,7 @@ pub fn check_levels(levels: &str) -> Result<(), String> {
 }
 
 fn levels() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS))
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LEVELS))
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

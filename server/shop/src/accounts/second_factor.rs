@@ -249,7 +249,8 @@ impl AccountsService {
             .prove_password(viewer, request.password, "password")
             .await?;
         let step = totp::step(secret, &request.code, now).ok_or_else(|| wrong_code(user))?;
-        let secret = encrypted::encrypt(&self.db, &secret_purpose(user), &secret, now).await?;
+        let encrypted_secret =
+            encrypted::encrypt(&self.db, &secret_purpose(user), &secret, now).await?;
         let (codes, hashes) = new_codes();
         let epoch = self
             .db
@@ -258,7 +259,7 @@ impl AccountsService {
                     if !store::lock(conn, user, Some(&account.password_hash)).await? {
                         return Err(rules::wrong_password("password").into());
                     }
-                    if !factors::insert(conn, user, &secret, step, now).await? {
+                    if !factors::insert(conn, user, &encrypted_secret, step, now).await? {
                         return Err(Conflict::SecondFactorOn.into());
                     }
                     factors::replace_recovery_codes(conn, user, &hashes).await?;

@@ -100,7 +100,7 @@ pub enum SmtpUrlError {
     Parameters,
     /// The password might be sent to this host without TLS.
     #[error(
-        "the password would be sent to {0} unencrypted if it offers no TLS: remove tls=opportunistic, or add the host to STAGEDOOR_CLEARTEXT_HOSTS if the network to it is trusted"
+        "the password would be sent to {0} unencrypted if it offers no TLS: remove tls=opportunistic, or add the host to STAGEDOOR_CLEARTEXT_HOSTS if the network to it is private"
     )]
     Cleartext(String),
     #[error("TLS cannot be set up: {0}")]

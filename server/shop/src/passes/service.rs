@@ -100,7 +100,7 @@ impl PassesService {
     }
 
     async fn find_booklet(&self, of: TicketsOf) -> FaultResult<Booklet> {
-        let order = match of {
+        let linked = match of {
             TicketsOf::Buyer(viewer, order) => {
                 self.require_buyer(viewer.user.id, order).await?;
                 let found = Booklet::find(&self.db, order, self.clock.now()).await?;
@@ -108,14 +108,14 @@ impl PassesService {
             }
             TicketsOf::Link(link) => self.find_by_link(&link).await?,
         };
-        if order.passes.is_empty() {
+        if linked.passes.is_empty() {
             return Err(AppError::NotFound.into());
         }
         Ok(Booklet {
-            order: order.order,
-            event: order.event,
-            holder: order.holder,
-            passes: order.passes,
+            order: linked.order,
+            event: linked.event,
+            holder: linked.holder,
+            passes: linked.passes,
         })
     }
 
