@@ -102,7 +102,7 @@ async fn find_alternatives(
 }
 
 fn hero(filters: &EventFilters, held: &str) -> AnyView {
-    let held = format!("held for you for {held}");
+    let short = format!("Tickets held for {held} while you pay.");
     let kept = filters
         .fields()
         .into_iter()
@@ -113,8 +113,10 @@ fn hero(filters: &EventFilters, held: &str) -> AnyView {
         <section class="hero">
             <h1 class="display hero-title">"Tonight could be the good one."</h1>
             <p class="lead">
-                "Tickets are " {held} " while you pay. The price you see is the price you pay."
+                "Tickets are held for you for " {held.to_owned()}
+                " while you pay. The price you see is the price you pay."
             </p>
+            <p class="lead-short quiet">{short}</p>
             <form class="find" role="search" action="/" method="get">
                 <div class="search find-field">
                     {icon(Icon::Search)}
