@@ -4,7 +4,7 @@
 use crate::{
     audit::Shop,
     audit_command::{code, parse_json, run, stagedoor},
-    support::{App, Client, Jobs, client::PASSWORD, database::Database, on_both_engines, sound},
+    support::{App, Client, Jobs, client::PASSWORD, database::Database, on_both_engines},
 };
 use platform::{
     clock::Clock,

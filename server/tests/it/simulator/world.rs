@@ -1,7 +1,9 @@
 //! The world of one history: three buyers, a seller, a few tickets, a lossy gateway to Stripe, a clock, and the
-//! possible actions. Actions at Stripe are in `world/elsewhere.rs`, batches of listings in `world/batches.rs`.
+//! possible actions. Actions at Stripe are in `world/elsewhere.rs`, batches of listings in `world/batches.rs`, checks of
+//! the invariants in `world/checks.rs`.
 
 mod batches;
+mod checks;
 mod elsewhere;
 
 use super::{
@@ -10,13 +12,7 @@ use super::{
     cast::{create_user, event_request},
     gateway::LossyGateway,
 };
-use crate::support::{
-    WEBHOOK_SECRET,
-    database::Database,
-    listen, order_steps,
-    sound::{self, OWED},
-    staging::Staging,
-};
+use crate::support::{WEBHOOK_SECRET, database::Database, listen, order_steps, staging::Staging};
 use model::{
     Moment,
     accounts::Viewer,
@@ -39,7 +35,6 @@ use shop::{
     tickets::LISTINGS_PER_DAY,
 };
 use sqlx::{AssertSqlSafe, Row, query};
-use stagedoor::audit::{Provider, Verdict, audit};
 use std::sync::Arc;
 use stripe_double::Double;
 use stripe_gateway::{StripeGateway, WebhookSecrets};
@@ -504,60 +499,6 @@ impl World {
             let (status, count): (String, i64) = (row.get("status"), row.get("n"));
             self.trace.push(format!("{count} orders {status}"));
         }
-    }
-
-    /// Checks the invariants that always hold.
-    pub async fn check_always(&self) -> Result<(), String> {
-        let violations = sound::violations(self.db.reads(), self.clock.now()).await;
-        if !violations.is_empty() {
-            return Err(violations.join("\n"));
-        }
-        order_steps::find_illegal(&self.db)
-            .await
-            .map_or(Ok(()), Err)
-    }
-
-    /// Checks the invariants that hold once no work is pending.
-    pub async fn check_quiescent(&self) -> Result<(), String> {
-        self.check_always().await?;
-        for (violation, sql) in [
-            (
-                "an order is not in a final state",
-                "SELECT COUNT(*) AS n FROM orders WHERE status IN \
-                 ('created', 'awaiting_payment', 'capturing', 'refunding')",
-            ),
-            (
-                "a call is still pending",
-                "SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'",
-            ),
-        ] {
-            if self.query_number(sql).await != 0 {
-                return Err(violation.to_owned());
-            }
-        }
-        let journal = self.double.journal();
-        let kept: i64 = journal
-            .iter()
-            .map(|line| line.amount_received - line.amount_refunded)
-            .sum();
-        let owed = format!("SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM ({OWED}) AS owed");
-        let owed = self.query_number(&owed).await;
-        if kept != owed {
-            return Err(format!(
-                "the amounts at Stripe and of the orders differ: {kept} and {owed}"
-            ));
-        }
-        let mut lines = journal.iter();
-        if let Some(line) = lines.find(|line| line.status == "requires_capture") {
-            return Err(format!("{} is still authorised", line.id));
-        }
-        let now = self.clock.now();
-        let report = audit(&self.db, Provider::Journal(journal), now).await;
-        let report = report.unwrap();
-        if report.verdict == Verdict::Holds {
-            return Ok(());
-        }
-        Err(format!("the audit: {report}"))
     }
 
     /// Changes the database directly.
