@@ -1,5 +1,5 @@
-//! The settings: read from flags and the environment, and checked before anything starts. An invalid
-//! setting ends the start with one sentence that names it.
+//! The settings: read from flags and the environment, and checked before anything starts. Stagedoor does not
+//! start with an invalid setting; the error names it.
 
 mod documents;
 mod edge;
@@ -110,7 +110,7 @@ pub struct Settings {
     /// Whether operators need a second factor, `required` or `optional` [default: required with Stripe's live keys,
     /// else optional]
     ///
-    /// Without it they cannot use the functions of operators
+    /// With `required`, operators without a second factor cannot act as operators
     #[arg(
         long,
         env = "STAGEDOOR_OPERATOR_TWO_FACTOR",
@@ -237,7 +237,7 @@ pub struct Settings {
         help_heading = "Payments and mail"
     )]
     smtp_url: Option<String>,
-    /// The sender of mails [default: `Stagedoor <tickets@HOST>`, with the host of the public URL]
+    /// The sender of mails [default: Stagedoor, with the address tickets at the host of the public URL]
     #[arg(
         long,
         env = "STAGEDOOR_MAIL_FROM",

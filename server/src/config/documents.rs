@@ -22,11 +22,11 @@ STAGEDOOR_ or STRIPE_ are refused. No setting is needed to try it: `make run`.";
 const MARKDOWN_INTRODUCTION: &str = "\
 # Settings
 
-Each setting is a variable of the environment, a line of the file `.env` in the working directory, or a flag with the
-same name in lower case (`--hold-seconds 600`). Flags take precedence over the environment, and the environment over
-`.env`. An unknown `STAGEDOOR_…` or `STRIPE_…` variable and an invalid value end the start with a sentence that names
-it. This page is printed by `stagedoor settings --format markdown`; [deploy.md](deploy.md) says which settings a shop
-needs.
+Each setting is a variable of the environment, a line of the file `.env` in the working directory, or, except for
+`RUST_LOG`, a flag: its name in lower case with hyphens and without `STAGEDOOR_` (`--hold-seconds 600`). Flags take
+precedence over the environment, and the environment over `.env`. Stagedoor does not start with an unknown
+`STAGEDOOR_…` or `STRIPE_…` variable or an invalid value; the error names it. This page is printed by
+`stagedoor settings --format markdown`; [deploy.md](deploy.md) says which settings a shop needs.
 ";
 
 /// One setting.
@@ -83,10 +83,7 @@ fn settings() -> Vec<Setting> {
         default: platform::telemetry::DEFAULT_LEVELS.to_owned(),
         summary: "The least level of log lines, for each module".to_owned(),
         details: "`info,stagedoor=debug` adds a line for each request".to_owned(),
-        group: settings
-            .first()
-            .map(|one| one.group.clone())
-            .unwrap_or_default(),
+        group: "Log and traces".to_owned(),
     };
     settings.insert(first_trace.unwrap_or(settings.len()), levels);
     settings
