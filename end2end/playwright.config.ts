@@ -1,7 +1,7 @@
 // Browser tests against the binary that `make run` serves. Started by `make e2e`, or from this folder
 // by `npx playwright test` after `make bin`. Every test runs on a desktop with JavaScript and on a small phone
 // without, unless a tag restricts it (@with-javascript, @without-javascript, @desktop, @mobile) or adds the
-// phone with JavaScript (@every-browser). More combinations found no other faults, and the browser tests are the
+// phone with JavaScript (@every-browser). These two differ most; each further combination would add a third to the
 // longest part of `make test`.
 import { defineConfig, devices } from '@playwright/test';
 import { chromium } from './support/chromium.ts';

@@ -2,9 +2,9 @@
 //! decides which actor is resumed at each point between a transaction and a call, which is aborted there, which
 //! requests and answers of Stripe are lost, and when the clock advances.
 //!
-//! Other points are not simulated: a write runs in its own task, which is not cancelled and whose failure is
-//! a rollback. The tests in `cut_off` drop futures at every await; at which of these a future waits depends on
-//! the load of the machine, not on a seed.
+//! Actors are not aborted inside a transaction: it runs in a separate task that is never cancelled, and if it
+//! fails, the database rolls it back. The tests in `cut_off` drop futures at every await; they are not seeded,
+//! because where a future waits also depends on the load of the machine.
 //!
 //! Only one actor runs at a time, so the same seed gives the same history and trace. `STAGEDOOR_SIM_SEEDS` is
 //! the number of histories, `STAGEDOOR_TEST_SEED` the first seed. At the end of each history the faults stop,

@@ -1,6 +1,6 @@
 //! The world of one history: three buyers, a seller, a few tickets, a lossy gateway to Stripe, a clock, and the
-//! possible actions. Actions at Stripe are in `world/elsewhere.rs`, batches of listings in `world/batches.rs`, checks of
-//! the invariants in `world/checks.rs`.
+//! possible actions. Actions at Stripe are in `world/elsewhere.rs`, batches of listings in `world/batches.rs`,
+//! checks of the invariants in `world/checks.rs`.
 
 mod batches;
 mod checks;
