@@ -117,134 +117,12 @@ pub struct Settings {
         alias = "stagedoor-operator-two-factor"
     )]
     operator_two_factor: Option<String>,
-    /// The folder of the SQLite file and of other files
-    ///
-    /// Also the mails of a shop without a mail server, and the demo's payments
-    #[arg(
-        long,
-        env = "STAGEDOOR_DATA_DIR",
-        default_value = "./data",
-        alias = "stagedoor-data-dir",
-        help_heading = "Data and services"
-    )]
-    data_dir: PathBuf,
-    /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data
-    /// folder]
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        help_heading = "Data and services"
-    )]
-    database_url: Option<String>,
-    /// How many seconds `serve` and `migrate` wait for a database that does not answer yet
-    #[arg(
-        long,
-        env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
-        default_value = "60",
-        alias = "stagedoor-database-wait-seconds",
-        help_heading = "Data and services"
-    )]
-    database_wait_seconds: String,
-    /// Redis, which several processes share for the expiry queue, limits, sessions and live pages: `redis://…`, or
-    /// `rediss://…` for TLS
-    ///
-    /// Without it, each process has its own queue and counts attempts on its own
-    #[arg(
-        long,
-        env = "REDIS_URL",
-        hide_env_values = true,
-        help_heading = "Data and services"
-    )]
-    redis_url: Option<String>,
-    /// NATS servers that domain events are sent to, `nats://…` or `tls://…`, separated by commas
-    ///
-    /// Events go to the JetStream stream STAGEDOOR (docs/events.md). Write special characters of user and password
-    /// as `%XX`. Without it, events stay in the database; all of them are sent once it is set
-    #[arg(
-        long,
-        env = "NATS_URL",
-        hide_env_values = true,
-        help_heading = "Data and services"
-    )]
-    nats_url: Option<String>,
-    /// A PEM file with additional certificate authorities for connections to mail server, database, Redis, NATS and
-    /// trace collector
-    ///
-    /// Public authorities, and those that this machine trusts, remain valid
-    #[arg(
-        long,
-        env = "STAGEDOOR_CA_FILE",
-        alias = "stagedoor-ca-file",
-        help_heading = "Data and services"
-    )]
-    ca_file: Option<String>,
-    /// Hosts that passwords may be sent to without TLS, separated by commas: hosts in a private network
-    ///
-    /// This machine is always included
-    #[arg(
-        long,
-        env = "STAGEDOOR_CLEARTEXT_HOSTS",
-        alias = "stagedoor-cleartext-hosts",
-        help_heading = "Data and services"
-    )]
-    cleartext_hosts: Option<String>,
-    /// Stripe's secret key; without Stripe's three keys, payments go to the built-in double and no money moves
-    #[arg(
-        long,
-        env = "STRIPE_SECRET_KEY",
-        hide_env_values = true,
-        help_heading = "Payments and mail"
-    )]
-    stripe_secret_key: Option<String>,
-    /// Stripe's publishable key, which browsers use
-    #[arg(
-        long,
-        env = "STRIPE_PUBLISHABLE_KEY",
-        help_heading = "Payments and mail"
-    )]
-    stripe_publishable_key: Option<String>,
-    /// The secret that Stripe signs webhooks with; two, separated by a comma, while one replaces the other
-    #[arg(
-        long,
-        env = "STRIPE_WEBHOOK_SECRET",
-        hide_env_values = true,
-        help_heading = "Payments and mail"
-    )]
-    stripe_webhook_secret: Option<String>,
-    /// `1`: a demo shop, whose tickets cost nothing, may be served at a public URL
-    ///
-    /// Otherwise a public URL needs Stripe's keys
-    #[arg(
-        long,
-        env = "STAGEDOOR_DEMO",
-        alias = "stagedoor-demo",
-        help_heading = "Payments and mail"
-    )]
-    demo: Option<String>,
-    /// The URL that the Stripe client calls [default: Stripe's]
-    #[arg(long, env = "STRIPE_API_URL", help_heading = "Payments and mail")]
-    stripe_api_url: Option<String>,
-    /// The mail server, `smtps://user:password@host`; without it, mails are written to files in the data folder
-    ///
-    /// `smtps://` uses TLS from the first byte. `smtp://` requires STARTTLS, except on this machine;
-    /// `smtp://…?tls=opportunistic`, without a password, uses TLS only if it is offered. Write special characters
-    /// of user and password as `%XX`
-    #[arg(
-        long,
-        env = "SMTP_URL",
-        hide_env_values = true,
-        help_heading = "Payments and mail"
-    )]
-    smtp_url: Option<String>,
-    /// The sender of mails [default: Stagedoor, with the address tickets at the host of the public URL]
-    #[arg(
-        long,
-        env = "STAGEDOOR_MAIL_FROM",
-        alias = "stagedoor-mail-from",
-        help_heading = "Payments and mail"
-    )]
-    mail_from: Option<String>,
+    #[command(flatten)]
+    data: services::DataSettings,
+    #[command(flatten)]
+    stripe: stripe::StripeSettings,
+    #[command(flatten)]
+    mail: services::MailSettings,
     /// Proxies whose `X-Forwarded-For` and `X-Request-Id` are believed: addresses and networks like 10.0.0.0/8,
     /// separated by commas
     ///
@@ -378,27 +256,27 @@ impl Settings {
         names::check()?;
         let addr = check_addr(&self.addr)?;
         let stripe = check_stripe(
-            non_empty(self.stripe_secret_key),
-            non_empty(self.stripe_publishable_key),
-            non_empty(self.stripe_webhook_secret).as_deref(),
-            non_empty(self.stripe_api_url),
+            non_empty(self.stripe.stripe_secret_key),
+            non_empty(self.stripe.stripe_publishable_key),
+            non_empty(self.stripe.stripe_webhook_secret).as_deref(),
+            non_empty(self.stripe.stripe_api_url),
         )?;
-        let demo = check_demo(non_empty(self.demo).as_deref(), &stripe)?;
+        let demo = check_demo(non_empty(self.stripe.demo).as_deref(), &stripe)?;
         let operators = check_operators(non_empty(self.operator_two_factor).as_deref(), &stripe)?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
         let wait_seconds = seconds(
             "STAGEDOOR_DATABASE_WAIT_SECONDS",
-            &self.database_wait_seconds,
+            &self.data.database_wait_seconds,
             0,
         )?;
         let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
         let public_url =
             non_empty(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
-        let ca_file = non_empty(self.ca_file);
+        let ca_file = non_empty(self.data.ca_file);
         let trust = check_trust(
             ca_file.as_deref(),
-            non_empty(self.cleartext_hosts).as_deref(),
+            non_empty(self.data.cleartext_hosts).as_deref(),
         )?;
         if let StripeConfig::Live(keys) = &stripe
             && let Some(url) = &keys.api_url
@@ -407,8 +285,8 @@ impl Settings {
             check_http("STRIPE_API_URL", url, &trust)?;
         }
         let database_url = check_database(
-            non_empty(self.database_url),
-            &self.data_dir,
+            non_empty(self.data.database_url),
+            &self.data.data_dir,
             &trust,
             ca_file.as_deref(),
         )?;
@@ -416,16 +294,16 @@ impl Settings {
         Ok(Config {
             addr,
             mail: check_mail(
-                non_empty(self.smtp_url),
-                non_empty(self.mail_from),
+                non_empty(self.mail.smtp_url),
+                non_empty(self.mail.mail_from),
                 &public_url,
                 &trust,
             )?,
             public_url,
             database_url,
             database_wait: Duration::from_secs(wait_seconds.unsigned_abs()),
-            redis_url: check_redis(non_empty(self.redis_url), &trust)?,
-            nats_url: check_nats(non_empty(self.nats_url))?,
+            redis_url: check_redis(non_empty(self.data.redis_url), &trust)?,
+            nats_url: check_nats(non_empty(self.data.nats_url))?,
             holds: Holds {
                 hold_seconds,
                 grace_seconds,
@@ -442,7 +320,7 @@ impl Settings {
             log: check_log(non_empty(self.log).as_deref())?,
             traces: self.traces.check(&trust)?,
             trust,
-            data_dir: self.data_dir,
+            data_dir: self.data.data_dir,
         })
     }
 }

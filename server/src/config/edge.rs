@@ -14,7 +14,8 @@ const PRELOAD_SECONDS_MIN: u64 = 31_536_000;
 pub(super) struct EdgeSettings {
     /// How many connections it accepts at once, as far as the limit of open files allows
     ///
-    /// If all are in use, connections without a request in progress are closed in favour of new ones; only if there are none is a new one refused (503)
+    /// If all are in use, connections without a request in progress are closed in favour of new ones; only if there
+    /// are none is a new one refused (503)
     #[arg(
         long,
         env = "STAGEDOOR_CONNECTIONS",

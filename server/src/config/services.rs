@@ -4,16 +4,92 @@
 //! stays within this machine, or goes to a host in `STAGEDOOR_CLEARTEXT_HOSTS`.
 
 use super::{ConfigError, MailConfig, invalid};
+use clap::Args;
 use platform::{db::Engine, outbox, trust::Trust};
 use secrecy::SecretString;
 use shop::mail;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use std::{net::IpAddr, path::Path, str::FromStr};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 use url::Url;
 
 /// Appended to errors.
 const OR_NAME_IT: &str =
     "or name the host in STAGEDOOR_CLEARTEXT_HOSTS if the network to it is private";
+
+/// The settings of data and other servers before they are checked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data and services")]
+pub(super) struct DataSettings {
+    /// The folder of the SQLite file and of other files
+    ///
+    /// Also the mails of a shop without a mail server, and the demo's payments
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATA_DIR",
+        default_value = "./data",
+        alias = "stagedoor-data-dir"
+    )]
+    pub(super) data_dir: PathBuf,
+    /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data
+    /// folder]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(super) database_url: Option<String>,
+    /// How many seconds `serve` and `migrate` wait for a database that does not answer yet
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
+        default_value = "60",
+        alias = "stagedoor-database-wait-seconds"
+    )]
+    pub(super) database_wait_seconds: String,
+    /// Redis, which several processes share for the expiry queue, limits, sessions and live pages: `redis://…`, or
+    /// `rediss://…` for TLS
+    ///
+    /// Without it, each process has its own queue and counts attempts on its own
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub(super) redis_url: Option<String>,
+    /// NATS servers that domain events are sent to, `nats://…` or `tls://…`, separated by commas
+    ///
+    /// Events go to the JetStream stream STAGEDOOR (docs/events.md). Write special characters of user and password
+    /// as `%XX`. Without it, events stay in the database; all of them are sent once it is set
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub(super) nats_url: Option<String>,
+    /// A PEM file with additional certificate authorities for connections to mail server, database, Redis, NATS and
+    /// trace collector
+    ///
+    /// Public authorities, and those that this machine trusts, remain valid
+    #[arg(long, env = "STAGEDOOR_CA_FILE", alias = "stagedoor-ca-file")]
+    pub(super) ca_file: Option<String>,
+    /// Hosts that passwords may be sent to without TLS, separated by commas: hosts in a private network
+    ///
+    /// This machine is always included
+    #[arg(
+        long,
+        env = "STAGEDOOR_CLEARTEXT_HOSTS",
+        alias = "stagedoor-cleartext-hosts"
+    )]
+    pub(super) cleartext_hosts: Option<String>,
+}
+
+/// The settings of mails before they are checked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Payments and mail")]
+pub(super) struct MailSettings {
+    /// The mail server, `smtps://user:password@host`; without it, mails are written to files in the data folder
+    ///
+    /// `smtps://` uses TLS from the first byte. `smtp://` requires STARTTLS, except on this machine;
+    /// `smtp://…?tls=opportunistic`, without a password, uses TLS only if it is offered. Write special characters
+    /// of user and password as `%XX`
+    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
+    pub(super) smtp_url: Option<String>,
+    /// The sender of mails [default: Stagedoor, with the address tickets at the host of the public URL]
+    #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
+    pub(super) mail_from: Option<String>,
+}
 
 /// Checks `STAGEDOOR_CA_FILE` and `STAGEDOOR_CLEARTEXT_HOSTS`.
 pub(super) fn check_trust(

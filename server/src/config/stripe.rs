@@ -2,12 +2,36 @@
 //! `STAGEDOOR_DEMO`.
 
 use super::{ConfigError, invalid};
+use clap::Args;
 use secrecy::SecretString;
 use shop::payments::{
     ProviderMode,
     provider::{is_live_key, is_test_key},
 };
 use stripe_gateway::WebhookSecrets;
+
+/// The settings of payments before they are checked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Payments and mail")]
+pub(super) struct StripeSettings {
+    /// Stripe's secret key; without Stripe's three keys, payments go to the built-in double and no money moves
+    #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
+    pub(super) stripe_secret_key: Option<String>,
+    /// Stripe's publishable key, which browsers use
+    #[arg(long, env = "STRIPE_PUBLISHABLE_KEY")]
+    pub(super) stripe_publishable_key: Option<String>,
+    /// The secret that Stripe signs webhooks with; two, separated by a comma, while one replaces the other
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
+    pub(super) stripe_webhook_secret: Option<String>,
+    /// `1`: a demo shop, whose tickets cost nothing, may be served at a public URL
+    ///
+    /// Otherwise a public URL needs Stripe's keys
+    #[arg(long, env = "STAGEDOOR_DEMO", alias = "stagedoor-demo")]
+    pub(super) demo: Option<String>,
+    /// The URL that the Stripe client calls [default: Stripe's]
+    #[arg(long, env = "STRIPE_API_URL")]
+    pub(super) stripe_api_url: Option<String>,
+}
 
 /// The payment provider.
 #[derive(Debug, Clone)]
