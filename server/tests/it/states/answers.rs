@@ -312,15 +312,21 @@ impl Model {
         Err(HoldRefusal::Lapsed(lapsed.into_iter().collect()))
     }
 
+    /// The refusal if the order is not the user's, or not open.
+    fn refusal_unless_open(&self, order: Attempt, user: usize) -> Option<Answer> {
+        let of = self.world.order(order);
+        if of.buyer != user {
+            return Some(refused(404, "not_found"));
+        }
+        (!of.is_open()).then(|| refusal_in_state(of.state))
+    }
+
     fn pay(&mut self, order: Attempt, user: usize, card: Card) -> Answer {
+        if let Some(refusal) = self.refusal_unless_open(order, user) {
+            return refusal;
+        }
         let (now, grace) = (self.world.now, self.world.rules.grace);
         let of = self.world.order_mut(order);
-        if of.buyer != user {
-            return refused(404, "not_found");
-        }
-        if !of.is_open() {
-            return refusal_in_state(of.state);
-        }
         // During the grace only the payment that has begun can complete.
         if of.expires_at <= now {
             let is_pending = of
@@ -437,14 +443,11 @@ impl Model {
 
     /// Extends the hold by a third, once, in its last third.
     fn more_time(&mut self, order: Attempt, user: usize) -> Answer {
+        if let Some(refusal) = self.refusal_unless_open(order, user) {
+            return refusal;
+        }
         let (now, more) = (self.world.now, self.world.rules.hold / 3);
         let of = self.world.order_mut(order);
-        if of.buyer != user {
-            return refused(404, "not_found");
-        }
-        if !of.is_open() {
-            return refusal_in_state(of.state);
-        }
         if of.expires_at <= now {
             return refusal_in_state(OrderState::Expired);
         }
