@@ -1,10 +1,10 @@
 //! The audit finds no violation in a consistent shop, and finds each violation that a test causes.
 
-use crate::support::{App, Client, on_both_engines};
+use crate::support::{App, Client, on_both_engines, path};
 use futures::StreamExt;
 use model::{Moment, money::MinorUnits};
 use platform::{clock::Clock, db::Engine};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shop::incidents;
 use sqlx::{AssertSqlSafe, query};
 use stagedoor::audit::{Provider, Report, Verdict, audit};
@@ -243,6 +243,19 @@ on_both_engines! {
             &format!("UPDATE order_lines SET live = 1 WHERE order_id = '{old}'"),
             &format!("UPDATE order_lines SET live = 0 WHERE order_id = '{old}'"),
         ).await;
+    }
+
+    /// Nor if its order has not expired yet.
+    async fn a_ticket_that_changes_after_the_end_of_its_hold_violates_nothing(app) {
+        let shop = Shop::open(app).await;
+        app.clock.advance(905);
+        let ticket = shop.seller.ticket_now(&shop.held["tickets"][0]).await;
+        let edit = json!({"version": ticket["version"], "priceMinor": 9900});
+        shop.seller.put(&path("tickets", &ticket), edit).await.expect(200);
+        assert_eq!(list_broken(&shop.audit().await), [""; 0]);
+        app.sweep().await;
+        app.settle().await;
+        assert_eq!(list_broken(&shop.audit().await), [""; 0]);
     }
 
     async fn money_taken_without_the_fence_is_found(app) {
