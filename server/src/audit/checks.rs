@@ -23,11 +23,11 @@ pub(super) async fn check_invariants(
     for check in CHECKS {
         let began = Instant::now();
         let until = check.ago.map(|ago| now - ago);
-        let violations = Violations {
+        let violation = Meaning {
             about: check.about,
-            violation: check.violation,
+            what: check.violation,
         };
-        violations
+        violation
             .find(conn, check.sql, until, |finding| {
                 report.broken(check.number, finding);
             })
@@ -55,18 +55,18 @@ pub(super) async fn warn_of_backlogs(
             continue;
         };
         let minutes = warning.after.as_secs() / 60;
-        let late = Violations {
+        let late = Meaning {
             about: warning.about,
-            violation: &format!("has been waiting for more than {minutes} minutes"),
+            what: &format!("has been waiting for more than {minutes} minutes"),
         };
         let sql = AssertSqlSafe(backlog.late_sql(warning));
         let until = Some(now - warning.after);
         late.find(conn, sql, until, |finding| report.warnings.add(finding))
             .await?;
     }
-    let failed = Violations {
+    let failed = Meaning {
         about: "mail",
-        violation: "could not be sent",
+        what: "could not be sent",
     };
     failed
         .find(conn, FAILED_MAILS, None, |finding| {
@@ -75,13 +75,15 @@ pub(super) async fn warn_of_backlogs(
         .await
 }
 
-/// What the rows of a statement violate.
-struct Violations<'a> {
+/// The meaning of a statement's rows.
+struct Meaning<'a> {
+    /// The kind of object.
     about: &'static str,
-    violation: &'a str,
+    /// The sentence about it, without its subject.
+    what: &'a str,
 }
 
-impl Violations<'_> {
+impl Meaning<'_> {
     /// Passes each row of the statement, which selects `id` and `detail`, to `add`. `until` is bound as `$1`.
     async fn find(
         &self,
@@ -97,8 +99,8 @@ impl Violations<'_> {
         let mut rows = select.fetch(conn);
         while let Some((id, detail)) = rows.try_next().await? {
             let what = match detail.as_str() {
-                "" => self.violation.to_owned(),
-                detail => format!("{}: {detail}", self.violation),
+                "" => self.what.to_owned(),
+                detail => format!("{}: {detail}", self.what),
             };
             add(Finding {
                 about: self.about,

@@ -65,6 +65,23 @@ const fn since(minutes: u64, check: Check) -> Check {
     }
 }
 
+/// Compares the version of an object's row with that of its last domain event.
+macro_rules! last_version {
+    ($about:literal, $table:literal) => {
+        check(
+            6,
+            $about,
+            "has another version than its last domain event",
+            concat!(
+                "SELECT a.id AS id, CAST(a.version AS TEXT) AS detail FROM ",
+                $table,
+                " a WHERE a.version <> \
+                 (SELECT COALESCE(MAX(v.version), 0) FROM outbox v WHERE v.aggregate_id = a.id)"
+            ),
+        )
+    };
+}
+
 /// All checks of one statement each. I4, I11 and I12 are checked elsewhere: by the provider's list, the crash
 /// tests and the history of orders.
 pub const CHECKS: &[Check] = &[
@@ -306,34 +323,10 @@ pub const CHECKS: &[Check] = &[
            ROW_NUMBER() OVER (PARTITION BY aggregate_id ORDER BY version) AS place FROM outbox) v \
          WHERE version <> place GROUP BY aggregate_id",
     ),
-    check(
-        6,
-        "user",
-        "has another version than its last domain event",
-        "SELECT a.id AS id, CAST(a.version AS TEXT) AS detail FROM users a WHERE a.version <> \
-         (SELECT COALESCE(MAX(v.version), 0) FROM outbox v WHERE v.aggregate_id = a.id)",
-    ),
-    check(
-        6,
-        "event",
-        "has another version than its last domain event",
-        "SELECT a.id AS id, CAST(a.version AS TEXT) AS detail FROM events a WHERE a.version <> \
-         (SELECT COALESCE(MAX(v.version), 0) FROM outbox v WHERE v.aggregate_id = a.id)",
-    ),
-    check(
-        6,
-        "ticket",
-        "has another version than its last domain event",
-        "SELECT a.id AS id, CAST(a.version AS TEXT) AS detail FROM tickets a WHERE a.version <> \
-         (SELECT COALESCE(MAX(v.version), 0) FROM outbox v WHERE v.aggregate_id = a.id)",
-    ),
-    check(
-        6,
-        "order",
-        "has another version than its last domain event",
-        "SELECT a.id AS id, CAST(a.version AS TEXT) AS detail FROM orders a WHERE a.version <> \
-         (SELECT COALESCE(MAX(v.version), 0) FROM outbox v WHERE v.aggregate_id = a.id)",
-    ),
+    last_version!("user", "users"),
+    last_version!("event", "events"),
+    last_version!("ticket", "tickets"),
+    last_version!("order", "orders"),
     check(
         7,
         "order",

@@ -1,9 +1,9 @@
 //! `stagedoor audit`: checks the invariants against database and provider.
 //!
 //! Owns no table and writes nothing. Reads one snapshot of the database ([`Db::snapshot`]) with set-based SQL
-//! (`invariants.rs`, run by `checks.rs`), including the histories of orders (`history.rs`), and compares it with the payment provider
-//! (`provider.rs`). Differences due to calls under way are reported as such and violate nothing. Repairs
-//! nothing: the engine and the reconciler do.
+//! (`invariants.rs`, run by `checks.rs`), including the histories of orders (`history.rs`), and compares it with
+//! the payment provider (`provider.rs`). Differences due to calls under way are reported as such and violate
+//! nothing. Repairs nothing: the engine and the reconciler do.
 
 mod checks;
 mod command;
